@@ -1,0 +1,1 @@
+"""Rows: sessions, tables, and one room for each kind of row."""

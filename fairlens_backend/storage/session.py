@@ -1,0 +1,158 @@
+"""The one place that opens, commits and rolls back a database transaction."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from fairlens_backend import config, telemetry
+from fairlens_backend.errors import Unavailable
+
+_session: ContextVar[Session | None] = ContextVar("session", default=None)
+_engines: dict[str, Engine] = {}
+_engines_lock = threading.Lock()
+READ_ONLY = "fairlens_read_only"
+
+
+def engine() -> Engine:
+    """The engine of the current settings' database; one a URL and process."""
+    url = config.current().sqlalchemy_url
+    with _engines_lock:
+        if url not in _engines:
+            _engines[url] = _make_engine(url, config.current().database_busy_timeout_ms)
+        return _engines[url]
+
+
+def dispose_engines() -> None:
+    """Close every connection. A forked worker and a test call it; the next use opens new ones."""
+    with _engines_lock:
+        for made in _engines.values():
+            made.dispose(close=False)
+        _engines.clear()
+
+
+def current_session() -> Session:
+    """The session of the unit of work under way.
+
+    Raises
+    ------
+    RuntimeError : outside a unit of work; a programming mistake
+    """
+    session = _session.get()
+    if session is None:
+        raise RuntimeError("storage was used outside unit_of_work()")
+    return session
+
+
+@contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """All or nothing: what happens inside is committed at the end, or not at all when an error leaves it.
+
+    Inside another unit of work it joins that one, whose end decides. On SQLite the write lock is taken at
+    the start, so that two workers queue instead of failing in the middle.
+
+    Raises
+    ------
+    Unavailable : the database is locked for longer than the busy timeout, out of reach, or its disk is full
+    """
+    outer = _session.get()
+    if outer is not None:
+        if outer.get_bind().get_execution_options().get(READ_ONLY):
+            raise RuntimeError("unit_of_work() inside read_snapshot(): take the unit of work outside")
+        yield outer
+        return
+    with _session_on(engine()) as session:
+        yield session
+        session.commit()
+
+
+@contextmanager
+def read_snapshot() -> Iterator[Session]:
+    """One consistent view of the rows, for reading only: it waits for no writer, and nothing is committed.
+
+    Inside a unit of work it joins that one, and so sees what it has written.
+
+    Raises
+    ------
+    Unavailable : the database does not answer
+    """
+    outer = _session.get()
+    if outer is not None:
+        yield outer
+        return
+    with _session_on(engine().execution_options(**{READ_ONLY: True})) as session:
+        yield session
+
+
+@contextmanager
+def _session_on(bind: Engine) -> Iterator[Session]:
+    try:
+        with Session(bind, expire_on_commit=False) as session:
+            token = _session.set(session)
+            try:
+                yield session
+            finally:
+                _session.reset(token)
+    except OperationalError as error:
+        raise _unavailable(error) from error
+
+
+def is_postgresql() -> bool:
+    """Whether the database is PostgreSQL."""
+    return engine().dialect.name == "postgresql"
+
+
+def lock_for_append(name: int) -> None:
+    """Let one transaction at a time past this point until it ends (SQLite's write lock does that by itself)."""
+    if is_postgresql():
+        current_session().execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": name})
+
+
+def ping() -> None:
+    """Ask the database for one row; raises Unavailable when it does not answer."""
+    with read_snapshot() as session:
+        session.execute(text("SELECT 1"))
+
+
+def _unavailable(error: DBAPIError) -> Unavailable:
+    reason = str(error.orig).lower()
+    telemetry.log("DATABASE_UNAVAILABLE", level="error", error=type(error.orig).__name__)
+    if "locked" in reason or "busy" in reason:
+        return Unavailable(
+            "The database is busy with other writers; nothing was stored. Try again.", retry_after_s=2
+        )
+    if "full" in reason or "disk i/o" in reason or "no space" in reason:
+        return Unavailable("The database's disk is full; nothing was stored.", retry_after_s=60)
+    return Unavailable("The database does not answer; nothing was stored.", retry_after_s=10)
+
+
+def _make_engine(url: str, busy_timeout_ms: int) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    file = make_url(url).database
+    if file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    made = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000, "check_same_thread": False})
+    event.listen(made, "connect", _set_up_sqlite)
+    event.listen(made, "begin", _begin_immediate)
+    return made
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own BEGIN comes late and without a lock; `_begin_immediate` sends the one that is wanted.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Any) -> None:
+    read_only = connection.get_execution_options().get(READ_ONLY)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
