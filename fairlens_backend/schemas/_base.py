@@ -1,0 +1,53 @@
+"""What every request model shares: unknown fields are refused, bodies are typed strictly, queries arrive as text."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Limit = Annotated[int, Field(ge=1, le=100, description="how many to give, 1 to 100")]
+Cursor = Annotated[str | None, Field(max_length=200, description="`next_cursor` of the page before")]
+# Labels, thresholds, names: what JSON calls a scalar.
+Label = str | int | float | bool
+
+
+class Body(BaseModel):
+    """A JSON body: `"5"` is not a number and `false` is not 0.0."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Query(BaseModel):
+    """A query string: every value arrives as text and is converted."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class PathPart(BaseModel):
+    """Variables in a path."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PageQuery(Query):
+    """The two parameters of every list."""
+
+    limit: Limit = 20
+    cursor: Cursor = None
+
+
+class EnvelopeError(BaseModel):
+    """What went wrong, for a program."""
+
+    code: str
+    details: dict[str, Any]
+
+
+class Envelope(BaseModel):
+    """The shape of every JSON answer."""
+
+    status: str
+    data: Any = None
+    message: str
+    error: EnvelopeError | None = None
+    request_id: str
+    timestamp: str
