@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The suite: on SQLite with coverage by floor, then on a real PostgreSQL. Ends with pytest's own closing lines.
+#   tools/run_tests.sh all|sqlite|postgres        PYTEST_JOBS=4 for more processes, VENV for another environment
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+which=${1:-all}
+python=${VENV:-.venv}/bin/python
+jobs=${PYTEST_JOBS:-2}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+closing=()
+
+run() { # NAME OUTPUT COMMAND…: shows the run as it goes and keeps its closing line
+    local name=$1 output=$2
+    shift 2
+    echo "== the suite on $name"
+    "$@" 2>&1 | tee "$output" || failed=1
+    closing+=("$name: $(grep -E '(passed|failed|error|no tests ran).* in [0-9.]+' "$output" | tail -n 1 || true)")
+}
+
+if [ "$which" != sqlite ]; then
+    absent=$("$python" -c 'import sys; sys.path.insert(0, "."); from tests.postgres_server import why_absent; print(why_absent() or "")')
+    if [ -n "$absent" ]; then
+        echo "== the suite on PostgreSQL is skipped: $absent"
+        [ "$which" = all ] || exit 1
+    else
+        # The pure floor touches no database, and its examples were run already.
+        run PostgreSQL "$work/postgres" env FAIRLENS_TEST_DATABASE=postgres \
+            "$python" -m pytest -q -n "$jobs" --dist loadfile -p no:cacheprovider tests --ignore=tests/core
+    fi
+fi
+
+if [ "$which" != postgres ]; then
+    rm -f .coverage .coverage.*
+    run SQLite "$work/sqlite" \
+        "$python" -m pytest -q -n "$jobs" --dist loadfile --cov --cov-report=
+    "$python" -m coverage json -q -o coverage.json && "$python" tools/coverage_by_floor.py coverage.json || failed=1
+fi
+
+echo
+printf '%s\n' "${closing[@]}"
+exit $failed
