@@ -10,7 +10,15 @@ from typing import Any
 
 PACKAGE = "fairlens_backend"
 GROUND = ("core", "fairness_metrics", "fairness_predictor", "data_simulator", "schemas", "errors")
-CELLAR = ("config", "telemetry", "security_utils", "blockchain_anchor", "webhooks", "model_registry", "storage")
+CELLAR = (
+    "config",
+    "telemetry",
+    "security_utils",
+    "blockchain_anchor",
+    "webhooks",
+    "model_registry",
+    "storage",
+)
 DOORS = ("blueprints", "auth", "audit_scheduler", "cli")
 FLOORS = {"roof": 85.0, "doors": 85.0, "desks": 85.0, "cellar": 85.0, "ground": 95.0}  # percent of lines
 
@@ -23,7 +31,12 @@ def floor_of(path: str) -> str:
     """
     parts = Path(path).parts
     room = Path(parts[parts.index(PACKAGE) + 1]).stem
-    for floor, rooms in (("ground", GROUND), ("cellar", CELLAR), ("doors", DOORS), ("roof", ("app", "__init__"))):
+    for floor, rooms in (
+        ("ground", GROUND),
+        ("cellar", CELLAR),
+        ("doors", DOORS),
+        ("roof", ("app", "__init__")),
+    ):
         if room in rooms:
             return floor
     return "desks"
@@ -50,9 +63,13 @@ def main(arguments: list[str]) -> int:
         under = under or low
         print(f"{floor:8}{lines:7}{share:8.1f}%{FLOORS[floor]:7.0f}%{'  too low' if low else ''}")
         if low:
-            for path, measured in sorted(report["files"].items(), key=lambda item: -item[1]["summary"]["missing_lines"])[:40]:
+            for path, measured in sorted(
+                report["files"].items(), key=lambda item: -item[1]["summary"]["missing_lines"]
+            )[:40]:
                 if floor_of(path) == floor and measured["summary"]["percent_covered"] < FLOORS[floor]:
-                    print(f"          {measured['summary']['percent_covered']:5.1f}%  {path}, lines {_ranges(measured['missing_lines'])}")
+                    print(
+                        f"          {measured['summary']['percent_covered']:5.1f}%  {path}, lines {_ranges(measured['missing_lines'])}"
+                    )
     return int(under)
 
 
