@@ -19,7 +19,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # one BLAS thread a worker: more of
 
 # One interpreter reads all that the rest needs; a wrong setting ends here with its sentence.
 settings=$("$python" - <<'PYTHON'
-import shlex, socket, sys
+import os, shlex, socket, sys
 sys.path.insert(0, "")
 from fairlens_backend import config
 from fairlens_backend.errors import ConfigurationError
@@ -31,7 +31,7 @@ try:
     with socket.create_server((settings.host, settings.port)):
         pass
 except OSError as error:
-    sys.exit(f"FairLens: port {settings.port} of {settings.host} cannot be used ({error.strerror}). "
+    sys.exit(f"FairLens: port {settings.port} of {settings.host} cannot be used ({os.strerror(error.errno or 0)}). "
              f"Stop what holds it, or choose another: PORT={settings.port + 1} bash run.sh")
 reach = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host
 secrets_file = settings.data_path / config.SECRETS_FILE
@@ -50,8 +50,8 @@ PYTHON
 eval "$settings"
 
 say "bringing the database ($database) to the newest schema"
-"$python" -m alembic upgrade head >"$data/migrate.log" 2>&1 || {
-    cat "$data/migrate.log" >&2
+output=$("$python" -m alembic upgrade head 2>&1) || {
+    printf '%s\n' "$output" >&2
     fail "the migration failed; the lines above say why (a database that cannot be reached, or a schema newer than this code)"
 }
 
@@ -76,7 +76,7 @@ trap stop EXIT
 "$python" -m gunicorn "fairlens_backend.app:create_app()" &
 server=$!
 
-"$python" - "$address/api/health" "$server" <<'PYTHON' || fail "the server did not start; the lines above say why"
+"$python" - "$address/api/health" "$server" <<'PYTHON' &
 import os, sys, time, urllib.request
 url, server = sys.argv[1], int(sys.argv[2])
 open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # a proxy cannot reach this machine's loopback
@@ -92,6 +92,8 @@ while time.monotonic() < deadline:
         time.sleep(0.1)
 sys.exit(f"FairLens: {url} did not answer within 60 s")
 PYTHON
+# In the background, so that a signal that comes meanwhile is heard at once.
+wait $! || fail "the server did not start; the lines above say why"
 
 cat <<TEXT
 
@@ -115,4 +117,5 @@ echo
 
 wait "$server" && status=0 || status=$?
 server=
+[ "$status" -ne 0 ] || { say "the server was stopped"; exit 0; }
 fail "the server ended by itself (status $status); the lines above say why"
