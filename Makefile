@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 export OMP_NUM_THREADS ?= 1
 STRICT := fairlens_backend/core fairlens_backend/schemas fairlens_backend/errors.py fairlens_backend/config.py
 
-.PHONY: help run test test-postgres check train docs smoke migrate bench format clean runtime dev lock
+.PHONY: help run test test-postgres check train docs smoke migrate bench format clean runtime dev lock lint layout types floors documents
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,10 +20,21 @@ test-postgres: dev ## the part of the suite above the pure floor, on PostgreSQL
 	@bash tools/run_tests.sh postgres
 
 check: dev ## lint, format, types of the ground floor, the floors of the house, documents up to date
+	@$(MAKE) --no-print-directory --keep-going lint layout types floors documents
+
+lint:
 	$(VENV)/bin/ruff check .
+
+layout:
 	$(VENV)/bin/ruff format --check .
+
+types:
 	$(PY) -m mypy --strict $(STRICT)
-	$(VENV)/bin/lint-imports
+
+floors:
+	$(VENV)/bin/lint-imports --no-cache
+
+documents:
 	$(PY) tools/make_docs.py --check
 
 train: migrate ## train and register the demo model
