@@ -1,0 +1,1 @@
+"""Doors: HTTP in, one call of a desk, an envelope out."""

@@ -1,0 +1,116 @@
+"""What happens around every request: its id, its size, its media type, its log line, the security headers."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, g, request
+
+from fairlens_backend import config, telemetry
+from fairlens_backend.errors import MalformedInput, UnsupportedMedia
+
+View = TypeVar("View", bound=Callable[..., Any])
+UPLOAD_MARK = "_fairlens_accepts_upload"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+}
+ONE_YEAR_S = 31_536_000
+
+
+def accepts_upload(view: View) -> View:
+    """Mark a view that takes multipart/form-data beside JSON."""
+    setattr(view, UPLOAD_MARK, True)
+    return view
+
+
+def start_request() -> None:
+    """Take or make the request's id and set the size its body may have."""
+    given = request.headers.get("X-Request-ID", "")
+    g.started = time.perf_counter()
+    telemetry.request_id.set(given if REQUEST_ID.match(given) else secrets.token_hex(16))
+    upload = request.mimetype == "multipart/form-data"
+    settings = config.current()
+    g.body_limit = settings.max_upload_bytes if upload else settings.max_json_bytes
+    g.body_limit_setting = "MAX_UPLOAD_BYTES" if upload else "MAX_JSON_BYTES"
+    request.max_content_length = g.body_limit
+    request.max_form_memory_size = settings.max_json_bytes
+
+
+def check_body() -> None:
+    """Refuse a body that is not JSON before any view sees it (uploads only where the view takes them).
+
+    Raises
+    ------
+    UnsupportedMedia, MalformedInput
+    """
+    view = current_app.view_functions.get(request.endpoint or "")
+    if request.method not in ("POST", "PUT", "PATCH") or view is None:
+        return
+    uploads = getattr(view, UPLOAD_MARK, False)
+    if uploads and request.mimetype == "multipart/form-data":
+        return
+    empty = not request.content_length and "Transfer-Encoding" not in request.headers
+    if empty and not request.mimetype:
+        return
+    if not request.is_json:
+        expected = "application/json or multipart/form-data" if uploads else "application/json"
+        came = request.mimetype or "no Content-Type"
+        raise UnsupportedMedia(
+            f"The body came as {came}, {expected} was expected.",
+            field="Content-Type",
+            got=came,
+            expected=expected,
+        )
+    if request.get_data(cache=True) == b"":
+        raise MalformedInput("The body is empty; a JSON object was expected.", expected="a JSON object")
+    try:
+        # The default of get_json would hide the reason; flask-openapi3 asks again with silent=True and gets this one.
+        request.on_json_loading_failure = _not_json  # type: ignore[method-assign]
+        body = request.get_json()
+    except UnicodeDecodeError as error:
+        raise MalformedInput("The body is not UTF-8.", expected="JSON in UTF-8") from error
+    if not isinstance(body, (dict, list)):
+        raise MalformedInput(
+            f"The body is a JSON {type(body).__name__}; an object was expected.", expected="a JSON object"
+        )
+
+
+def _not_json(error: ValueError | None) -> Any:
+    raise MalformedInput(f"The body is not JSON: {error}.", expected="a JSON object")
+
+
+def finish_request(answer: Response) -> Response:
+    """Add the headers and write the log line."""
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if config.current().production:
+        answer.headers.setdefault("Strict-Transport-Security", f"max-age={ONE_YEAR_S}; includeSubDomains")
+    if answer.mimetype == "application/json":
+        answer.headers.setdefault("Cache-Control", "no-store")
+    answer.headers["X-Request-ID"] = telemetry.request_id.get() or ""
+    caller = g.get("caller")
+    telemetry.log(
+        "REQUEST",
+        method=request.method,
+        path=request.path[:200],
+        status=answer.status_code,
+        role=caller.role if caller is not None else None,
+        milliseconds=round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 2),
+    )
+    return answer
+
+
+def init_app(app: Flask) -> None:
+    """Put the start first; `check_body` is registered by the roof after the check of roles."""
+    app.before_request(start_request)
+    app.after_request(finish_request)

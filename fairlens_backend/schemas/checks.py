@@ -1,0 +1,159 @@
+"""What a check of a model is asked with: declarations of columns, evaluations, submissions, trends."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from fairlens_backend.schemas._base import Body, Cursor, Label, Limit, PageQuery, Query
+
+MAX_EVALUATED_ROWS = 200_000
+MAX_DEMO_ROWS = 20_000
+MAX_CHECKS = 1000
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+ModelName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="letters, digits, . _ -")
+]
+ShortMetric = Literal["dir", "spd", "eod", "aod", "theil"]
+
+
+class Columns(Body):
+    """Which column holds what. Columns that are not named are neither read nor kept."""
+
+    decision: ColumnName | None = Field(None, description="the model's decision")
+    truth: ColumnName | None = Field(None, description="the true outcome; empty where it is not known yet")
+    score: ColumnName | None = Field(None, description="the score of the favourable decision, 0 to 1")
+    id: ColumnName | None = Field(None, description="an identifier; only counted, and shown hashed")
+    protected: list[ColumnName] = Field(
+        default_factory=list, max_length=10, description="protected attributes: sex, race, age band, …"
+    )
+
+
+class Favourable(Body):
+    """Which labels are the favourable ones: approved, hired, released, Low risk."""
+
+    decision: list[Label] = Field(min_length=1, max_length=100)
+    truth: list[Label] | None = Field(None, min_length=1, max_length=100)
+
+
+class PolicySettings(Body):
+    """The limits that a model's owner sets; what is left out keeps its default."""
+
+    thresholds: dict[str, float] | None = Field(None, description="threshold by the metric's name")
+    alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    correction: Literal["bh", "holm", "none"] | None = None
+    min_group_size: Annotated[int, Field(ge=1)] | None = None
+    min_sample_size: Annotated[int, Field(ge=1)] | None = None
+
+
+class Declarations(PolicySettings):
+    """What a model declares once, so that its submissions need not repeat it."""
+
+    columns: Columns | None = None
+    favourable: Favourable | None = None
+    reference_groups: dict[ColumnName, Label] | None = Field(
+        None, description="the privileged group of each attribute"
+    )
+    missing_values: list[Label] | None = Field(
+        None, max_length=20, description='what marks a missing value, such as "?"'
+    )
+
+
+class FileFormat(Body):
+    """How an uploaded CSV is written."""
+
+    encoding: Literal["utf-8", "latin-1", "cp1252", "utf-16"] = "utf-8"
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+
+
+class SubmitRequest(Declarations, FileFormat):
+    """Predictions of a real model: `rows` here, or a CSV file in the part beside this one."""
+
+    model_name: ModelName
+    version: ModelName | None = Field(
+        None, description="left out: the newest registered version, or `unversioned`"
+    )
+    rows: list[dict[str, Any]] | None = Field(None, description="one object a decision, keyed by column")
+
+
+class EvaluateRequest(Declarations, FileFormat):
+    """Score a data set with a registered model and audit its decisions."""
+
+    model_name: ModelName = "loan_model"
+    version: ModelName | None = Field(None, description="left out: the newest registered version")
+    mode: Literal["demo", "prod"] = Field(
+        "demo", description="demo: simulated loans; prod: the uploaded file"
+    )
+    n_samples: Annotated[int, Field(ge=1, le=MAX_EVALUATED_ROWS)] = Field(
+        1000, description="demo: rows to simulate"
+    )
+    drift_level: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="demo: 0 is parity, 1 the strongest"
+    )
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = Field(
+        None, description="demo: left out, a new one is drawn and told"
+    )
+
+
+class RegisterRequest(Declarations):
+    """A model and what it declares."""
+
+    model_name: ModelName
+    version: ModelName = "v1"
+    features: list[ColumnName] | None = Field(
+        None, min_length=1, max_length=2000, description="input columns, in order"
+    )
+    use_case: (
+        Literal["hiring", "lending", "healthcare", "criminal_justice", "content_recommendation"] | None
+    ) = None
+    description: Annotated[str, Field(max_length=2000)] | None = None
+    metadata: dict[str, Any] | None = Field(
+        None, description="whatever else the owner wants to keep beside it"
+    )
+
+
+class DemoQuery(Query):
+    """A demonstration on simulated loans; nothing is stored."""
+
+    scenario: Literal["fair", "drifted"] = "fair"
+    n_samples: Annotated[int, Field(ge=1, le=MAX_DEMO_ROWS)] = 1000
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
+
+
+class TrendQuery(Query):
+    """A look back over the last checks."""
+
+    metric: ShortMetric = "dir"
+    model: ModelName | None = None
+    window: Annotated[int, Field(ge=2, le=MAX_CHECKS)] = 10
+
+
+class PreAlertQuery(TrendQuery):
+    """Is the average about to pass the threshold?"""
+
+    threshold: Annotated[float, Field(ge=0, le=10)] | None = Field(
+        None, description="left out: the metric's own"
+    )
+    horizon: Annotated[int, Field(ge=0, le=MAX_CHECKS)] = Field(5, description="checks to look ahead")
+
+
+class PredictQuery(Query):
+    """Where will the disparate impact ratio be?"""
+
+    model: ModelName | None = None
+    window: Annotated[int, Field(ge=3, le=MAX_CHECKS)] = 20
+    horizon: Annotated[int, Field(ge=1, le=MAX_CHECKS)] = 1
+    threshold: Annotated[float, Field(gt=0, le=2)] = 0.8
+
+
+class HistoryQuery(PageQuery):
+    """Records, newest first."""
+
+    limit: Limit = 20
+    cursor: Cursor = None
+    model: ModelName | None = None
+    alert: bool | None = None
+
+
+class ModelsQuery(PageQuery):
+    """Registered models, by name and version."""
