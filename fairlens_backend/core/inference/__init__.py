@@ -1,0 +1,1 @@
+"""How sure a figure is: intervals and tests of equality."""
