@@ -230,18 +230,22 @@ def _unpickle(content: bytes, label: str) -> Any:
 
 
 def _find(name: str, version: str | None, tenant: str) -> RegisteredModel:
-    with read_snapshot():
-        row = models.find(tenant, name, version)
-        if row is not None:
-            return row
-        there = models.versions(tenant, name, _MAX_NAMED)
+    there: list[str] = []
+    # A name that cannot be registered is not asked for: PostgreSQL refuses a NUL even in a comparison.
+    if _NAME.fullmatch(name):
+        with read_snapshot():
+            possible = version is None or _NAME.fullmatch(version)
+            row = models.find(tenant, name, version) if possible else None
+            if row is not None:
+                return row
+            there = models.versions(tenant, name, _MAX_NAMED)
     # Whatever was asked for is repeated cut: it comes from a caller and may be of any length.
     if not there:
-        raise NotFound(f"There is no model {name!r:.110}.", model_name=str(name)[:100])
+        raise NotFound(f"There is no model {name!r:.110}.", model_name=name[:100])
     raise NotFound(
         f"The model {name!r} has no version {version!r:.110}. There is: {', '.join(there)}.",
         model_name=name,
-        version=str(version)[:100],
+        version=(version or "")[:100],
         versions=there,
     )
 

@@ -168,6 +168,9 @@ def test_names_and_versions_with_other_characters_are_refused(bad: Any) -> None:
     for ask in (get_model, load_model):
         with pytest.raises(NotFound):
             ask(str(bad))
+    register(name="known")
+    with pytest.raises(NotFound):
+        get_model("known", str(bad))
 
 
 def test_the_longest_and_the_oddest_allowed_name_work() -> None:
