@@ -30,6 +30,8 @@ class Access:
 
     role: str | None
     key_scope: str | None = None
+    operator_only: bool = False
+    """whether only users of the tenant that runs the server may"""
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,16 @@ class Caller:
     """the login that the access token comes from; None for keys"""
 
 
-def require_role(role: str, *, key_scope: str | None = None) -> Callable[[View], View]:
+def require_role(
+    role: str, *, key_scope: str | None = None, operator_only: bool = False
+) -> Callable[[View], View]:
     """Mark a view as callable by `role` and the roles above it, and by API keys of `key_scope` where one is given.
 
     Parameters
     ----------
     role : "monitor", "auditor" or "admin"
     key_scope : scope of the API keys that may call it too; None for no key at all
+    operator_only : for what belongs to the server and not to a tenant: only users of the tenant "default"
 
     Raises
     ------
@@ -62,13 +67,13 @@ def require_role(role: str, *, key_scope: str | None = None) -> Callable[[View],
     >>> @require_role("auditor")
     ... def audit_history(): ...
     >>> access_of(audit_history)
-    Access(role='auditor', key_scope=None)
+    Access(role='auditor', key_scope=None, operator_only=False)
     """
     if role not in ROLES:
         raise ValueError(f"role {role!r} does not exist, there are {', '.join(ROLES)}")
     if key_scope is not None and key_scope not in api_key_manager.SCOPES:
         raise ValueError(f"scope {key_scope!r} does not exist, there are {', '.join(api_key_manager.SCOPES)}")
-    return _marker(Access(role, key_scope))
+    return _marker(Access(role, key_scope, operator_only))
 
 
 def open_to_all(view: View) -> View:
@@ -173,4 +178,9 @@ def _require(access: Access, caller: Caller) -> None:
             f"Your role is {caller.role}, this call needs {required}.",
             role=caller.role,
             required_role=required,
+        )
+    if access.operator_only and caller.tenant != account_manager.OPERATOR_TENANT:
+        raise NotAllowed(
+            f"This call is for administrators of the tenant {account_manager.OPERATOR_TENANT}, who run the server.",
+            tenant=caller.tenant,
         )

@@ -44,11 +44,15 @@ def add_user(tenant: str, username: str, password_hash: str, role: str, now: dat
 
 def find_user(username: str) -> User | None:
     """The user of that name, in whatever tenant."""
+    if not username.isprintable():
+        return None  # no account has such a name, and PostgreSQL refuses a NUL in a query
     return session.current_session().scalar(select(User).where(User.username == username))
 
 
 def lock_user(username: str) -> User | None:
     """The user of that name as last committed, with no other writer of the row until this unit of work ends."""
+    if not username.isprintable():
+        return None
     query = select(User).where(User.username == username).with_for_update()
     return session.current_session().scalar(query.execution_options(populate_existing=True))
 
