@@ -23,6 +23,34 @@ class ReferenceGroup:
     chosen: Literal["declared", "highest selection rate"]
 
 
+def known_group(table: CountTable, wanted: object, field: str) -> str:
+    """The label of a group of a one-attribute table; `InvalidInput` names it and the groups there are.
+
+    Parameters
+    ----------
+    wanted : the group as the caller wrote it
+    field : where the caller wrote it
+
+    Examples
+    --------
+    >>> known_group(CountTable.from_arrays({"level": ["1", "2"]}, decision=[0, 1]), 1.0, "privileged")
+    '1'
+    """
+    known = [group for (group,) in table.groups if group != UNKNOWN]
+    label = canonical_label(wanted)
+    if label is None or label not in known:
+        there_are = ", ".join(known[:_GROUPS_NAMED]) or "none"
+        if len(known) > _GROUPS_NAMED:
+            there_are += f" and {len(known) - _GROUPS_NAMED} more"
+        raise InvalidInput(
+            f"{field}: no row has the group {wanted!r} of {table.attributes[0]}; the groups are: {there_are}",
+            field=field,
+            got=str(wanted),
+            expected=f"one of: {there_are}",
+        )
+    return label
+
+
 def reference_group(
     table: CountTable, declared: object = None, min_group_size: int = 30
 ) -> ReferenceGroup | None:
@@ -57,17 +85,7 @@ def reference_group(
     groups = [group for (group,) in table.groups]
     known = [group for group in groups if group != UNKNOWN]
     if declared is not None:
-        label = canonical_label(declared)
-        if label is None or label not in known:
-            there_are = ", ".join(known[:_GROUPS_NAMED]) or "none"
-            if len(known) > _GROUPS_NAMED:
-                there_are += f" and {len(known) - _GROUPS_NAMED} more"
-            raise InvalidInput(
-                f"no row has the reference group {declared!r} of {attribute}; the groups are: {there_are}",
-                field=f"reference_groups.{attribute}",
-                got=str(declared),
-                expected=f"one of: {there_are}",
-            )
+        label = known_group(table, declared, f"reference_groups.{attribute}")
         return ReferenceGroup(label, "declared")
     if not known:
         return None

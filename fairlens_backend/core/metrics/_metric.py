@@ -35,7 +35,7 @@ class Metric:
     decides : whether a breach counts for the overall severity (metrics 1–12 do; 13–17 restate them)
     compute : (n, reference) → (value, signed, worst group).
         n : counts, shape (..., n_groups, 2, 3), by decision and truth (2 = not known);
-        reference : index of the reference group.
+        reference : index of the reference group, −1 when there is none.
         All three results have the batch shape `...`; NaN is undefined (or, for `signed`, not there), and the index
         of the worst group is −1 where there is none.
     null : which rates are equal under its test of equality; None when it is not a comparison of rates
@@ -82,9 +82,26 @@ def false_positive_rates(n: Counts) -> FloatArray:
 
 def differences(rates: FloatArray, reference: int) -> FloatArray:
     """Each group's rate minus the reference group's, NaN for the reference itself, shape (..., n_groups)."""
-    result = rates - rates[..., reference : reference + 1]
-    result[..., reference] = np.nan
-    return result
+    return _against(rates - _reference_rate(rates, reference), reference)
+
+
+def ratios(rates: FloatArray, reference: int) -> FloatArray:
+    """Each group's rate over the reference group's, NaN for the reference itself and where that one's is 0."""
+    return _against(ratio(rates, _reference_rate(rates, reference)), reference)
+
+
+def _reference_rate(rates: FloatArray, reference: int) -> FloatArray:
+    """Shape (..., 1); NaN when there is no reference."""
+    if reference < 0:
+        return np.full((*rates.shape[:-1], 1), np.nan)
+    return rates[..., reference : reference + 1]
+
+
+def _against(compared: FloatArray, reference: int) -> FloatArray:
+    """Take the reference out of its own comparison."""
+    if reference >= 0:
+        compared[..., reference] = np.nan
+    return compared
 
 
 def furthest(distance: FloatArray, signed: FloatArray) -> IntArray:

@@ -8,7 +8,7 @@ from fairlens_backend.core.metrics._metric import (
     Metric,
     furthest,
     pick,
-    ratio,
+    ratios,
     selection_rates,
 )
 
@@ -38,11 +38,9 @@ def disparate_impact_ratio(n: Counts, reference: int) -> Computed:
 
     Source: EEOC Uniform Guidelines, 29 CFR 1607.4(D), the four-fifths rule; STATISTICS section 2.
     """
-    rates = selection_rates(n)
-    ratios = ratio(rates, rates[..., reference : reference + 1])
-    ratios[..., reference] = np.nan
-    worst = furthest(-ratios, ratios)
-    value = pick(ratios, worst)
+    against = ratios(selection_rates(n), reference)
+    worst = furthest(-against, against)
+    value = pick(against, worst)
     return value, np.full(value.shape, np.nan), worst
 
 
