@@ -172,6 +172,8 @@ class EvidenceState(Base):
     published_seq: Mapped[int] = mapped_column(BIG_ID, default=0)
     log_bytes: Mapped[int] = mapped_column(BIG_ID, default=0)
     anchor_bytes: Mapped[int] = mapped_column(BIG_ID, default=0)
+    damage: Mapped[str | None] = mapped_column(Text)
+    """what was found that no crash explains; kept until an operator acknowledges it"""
 
 
 class AlertDecryption(Base):
