@@ -1,0 +1,149 @@
+"""Where the master key lives: the environment, AWS KMS or HashiCorp Vault. One class each."""
+
+import base64
+import binascii
+from functools import lru_cache
+from typing import Protocol
+
+import requests
+
+from fairlens_backend import config, telemetry
+from fairlens_backend.config import Settings
+from fairlens_backend.errors import ConfigurationError, Unavailable
+
+KEY_BYTES = 32
+TIMEOUT_S = 10
+
+
+class KeyProvider(Protocol):
+    """Gives the 32 bytes of the master key."""
+
+    def master_key(self) -> bytes:
+        """The key; ConfigurationError when a setting is wrong, Unavailable when the service is away."""
+
+
+class EnvironmentKeyProvider:
+    """The master key is the setting FERNET_KEY."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def master_key(self) -> bytes:
+        """The key's 32 bytes."""
+        return _key_bytes(self.settings.fernet_key, "FERNET_KEY")
+
+
+class KmsKeyProvider:
+    """The master key is KMS_CIPHERTEXT, decrypted by AWS KMS under KMS_KEY_ID."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def master_key(self) -> bytes:
+        """The key's 32 bytes, from KMS Decrypt; the plaintext may be the bytes themselves or their base64."""
+        try:
+            import boto3
+            from botocore.exceptions import BotoCoreError, ClientError
+        except ImportError:
+            raise ConfigurationError(
+                "KEY_PROVIDER is aws_kms, which needs the package boto3. Install it with: pip install 'fairlens[kms]'",
+                field="KEY_PROVIDER",
+            ) from None
+        key_id = self.settings.kms_key_id
+        if not key_id or not self.settings.kms_ciphertext:
+            raise ConfigurationError(
+                "KEY_PROVIDER is aws_kms, which needs KMS_KEY_ID and KMS_CIPHERTEXT.", field="KMS_CIPHERTEXT"
+            )
+        try:
+            ciphertext = base64.b64decode(self.settings.kms_ciphertext, validate=True)
+        except binascii.Error:
+            raise ConfigurationError("KMS_CIPHERTEXT is not base64.", field="KMS_CIPHERTEXT") from None
+        # An ARN names its region: arn:aws:kms:REGION:ACCOUNT:key/ID. Otherwise boto3 looks for it in its own places.
+        region = key_id.split(":")[3] if key_id.startswith("arn:") and key_id.count(":") >= 5 else None
+        try:
+            client = boto3.client("kms", region_name=region)
+            answer = client.decrypt(CiphertextBlob=ciphertext, KeyId=key_id)
+        except (BotoCoreError, ClientError) as error:
+            telemetry.log(
+                "KEY_PROVIDER_FAILED", level="error", provider="aws_kms", error=type(error).__name__
+            )
+            raise Unavailable(
+                f"AWS KMS did not decrypt the master key ({type(error).__name__}).", retry_after_s=30
+            ) from error
+        plain = bytes(answer["Plaintext"])
+        return (
+            plain
+            if len(plain) == KEY_BYTES
+            else _key_bytes(plain.decode("ascii", "replace"), "KMS_CIPHERTEXT")
+        )
+
+
+class VaultKeyProvider:
+    """The master key is the field `fernet_key` of a KV v2 secret of HashiCorp Vault."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def master_key(self) -> bytes:
+        """The key's 32 bytes, read by GET VAULT_ADDR/v1/VAULT_SECRET_PATH."""
+        if not self.settings.vault_addr or not self.settings.vault_token:
+            raise ConfigurationError(
+                "KEY_PROVIDER is vault, which needs VAULT_ADDR and VAULT_TOKEN.", field="VAULT_ADDR"
+            )
+        path = self.settings.vault_secret_path.strip("/")
+        try:
+            answer = requests.get(
+                f"{self.settings.vault_addr.rstrip('/')}/v1/{path}",
+                headers={"X-Vault-Token": self.settings.vault_token, "X-Vault-Request": "true"},
+                timeout=TIMEOUT_S,
+                # A redirect would carry the token to wherever the answer points.
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            telemetry.log("KEY_PROVIDER_FAILED", level="error", provider="vault", error=type(error).__name__)
+            raise Unavailable("Vault does not answer.", retry_after_s=30) from None
+        if answer.status_code in (403, 404):
+            raise ConfigurationError(
+                f"Vault answered {answer.status_code} for {path}: check VAULT_TOKEN and VAULT_SECRET_PATH.",
+                field="VAULT_SECRET_PATH",
+            )
+        if answer.status_code != requests.codes.ok:
+            raise Unavailable(f"Vault answered {answer.status_code} for {path}.", retry_after_s=30)
+        try:
+            text = answer.json()["data"]["data"]["fernet_key"]
+        except (ValueError, KeyError, TypeError):
+            raise ConfigurationError(
+                f"Vault's secret {path} has no field fernet_key (a KV v2 path has /data/ in it).",
+                field="VAULT_SECRET_PATH",
+            ) from None
+        return _key_bytes(str(text), "fernet_key in Vault")
+
+
+PROVIDERS: dict[str, type[EnvironmentKeyProvider] | type[KmsKeyProvider] | type[VaultKeyProvider]] = {
+    "environment": EnvironmentKeyProvider,
+    "aws_kms": KmsKeyProvider,
+    "vault": VaultKeyProvider,
+}
+
+
+def master_key() -> bytes:
+    """The master key of the current settings, 32 bytes; asked for once a process and settings."""
+    return _cached(config.current())
+
+
+@lru_cache(maxsize=4)
+def _cached(settings: Settings) -> bytes:
+    return PROVIDERS[settings.key_provider](settings).master_key()
+
+
+def _key_bytes(text: str, name: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(
+            f"{name} is not 32 bytes in URL-safe base64. Make one with: {config.HOW_TO_MAKE['FERNET_KEY']}",
+            field=name,
+        )
+    return key
