@@ -10,8 +10,7 @@ import pandas as pd
 
 from fairlens_backend.errors import InvalidInput, MalformedInput, TooLarge, UnsupportedMedia
 
-PIECE_ROWS = 50_000
-MAX_COLUMNS = 5_000
+PIECE_VALUES = 500_000  # values parsed at a time: rows times columns
 MAX_EXPANSION = 10  # times MAX_UPLOAD_BYTES that a compressed file may unfold to
 GZIP_MAGIC = b"\x1f\x8b"
 BINARY_MAGIC = {
@@ -105,10 +104,13 @@ class CsvFile:
 
     def _read(self, columns: Sequence[str], **options: Any) -> Iterator[pd.DataFrame]:
         places = self.require(columns)
-        name_of = dict(zip(places, columns, strict=True))
-        for piece in self._pieces(header=0, usecols=sorted(places), chunksize=PIECE_ROWS, **options):
-            piece.columns = pd.Index([name_of[place] for place in sorted(places)])
-            yield piece
+        rows = max(1000, PIECE_VALUES // len(self.header))
+        # All columns are parsed and the others thrown away: asked for some columns only, the parser would not
+        # notice a line with too many values, whose values stand in the wrong columns.
+        for piece in self._pieces(header=0, index_col=False, chunksize=rows, **options):
+            chosen = piece.iloc[:, places]
+            chosen.columns = pd.Index(columns)
+            yield chosen
 
     def _pieces(
         self, *, header: int | None, nrows: int | None = None, chunksize: int | None = None, **options: Any

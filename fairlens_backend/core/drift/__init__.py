@@ -1,0 +1,1 @@
+"""Change over time (STATISTICS section 5): one detector a file."""
