@@ -150,6 +150,9 @@ def post(
         try:
             # The adapter itself, no session: no redirects, no cookies, nothing from the environment.
             response = adapter.send(prepared, stream=True, timeout=timeout_s, verify=ca_bundle, proxies={})
+            if adapter.expired.is_set():
+                # http.client takes headers that were cut off for whole ones.
+                raise requests.ReadTimeout("the deadline cut the answer off")
             _read_a_little(response)
             return Answer(response.status_code, response.headers)
         except (requests.RequestException, HTTPError, OSError) as error:
