@@ -26,7 +26,7 @@ def rooms() -> dict[str, str]:
     layers = next(contract["layers"] for contract in contracts if contract.get("exhaustive"))
     floors = ["roof", "doors", "desks", *["cellar"] * (len(layers) - 4), "ground"]
     return {
-        room.strip(" ()"): floor
+        room.strip(" ()\n"): floor
         for floor, layer in zip(floors, layers, strict=True)
         for room in layer.split(":")
     }
