@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import MalformedInput, UnsupportedMedia
@@ -25,6 +25,14 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 }
 ONE_YEAR_S = 31_536_000
+
+
+class JsonRequest(Request):
+    """A request whose JSON, when it cannot be read, says where."""
+
+    def on_json_loading_failed(self, e: ValueError | None) -> Any:
+        """Raise what the envelope understands; flask hides the reason outside of debugging."""
+        raise MalformedInput(f"The body is not JSON: {e}.", expected="a JSON object") from e
 
 
 def accepts_upload(view: View) -> View:
@@ -73,20 +81,11 @@ def check_body() -> None:
         )
     if request.get_data(cache=True) == b"":
         raise MalformedInput("The body is empty; a JSON object was expected.", expected="a JSON object")
-    try:
-        # The default of get_json would hide the reason; flask-openapi3 asks again with silent=True and gets this one.
-        request.on_json_loading_failure = _not_json  # type: ignore[method-assign]
-        body = request.get_json()
-    except UnicodeDecodeError as error:
-        raise MalformedInput("The body is not UTF-8.", expected="JSON in UTF-8") from error
+    body = request.get_json()
     if not isinstance(body, (dict, list)):
         raise MalformedInput(
             f"The body is a JSON {type(body).__name__}; an object was expected.", expected="a JSON object"
         )
-
-
-def _not_json(error: ValueError | None) -> Any:
-    raise MalformedInput(f"The body is not JSON: {error}.", expected="a JSON object")
 
 
 def finish_request(answer: Response) -> Response:
@@ -112,5 +111,6 @@ def finish_request(answer: Response) -> Response:
 
 def init_app(app: Flask) -> None:
     """Put the start first; `check_body` is registered by the roof after the check of roles."""
+    app.request_class = JsonRequest
     app.before_request(start_request)
     app.after_request(finish_request)

@@ -1,0 +1,245 @@
+"""One audit, from a count table to its record: assess, keep, prove, alert. Every door goes through `run`.
+
+table ─► core.assessment ─► one unit of work: audit row + fairness_checks row + outbox message
+                                                          │
+                         compliance_logger.publish(): log line and anchor follow from the row
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fairlens_backend import alert_notifier, compliance_logger, model_registry, telemetry
+from fairlens_backend.core.assessment import Policy, assess
+from fairlens_backend.core.counts import CountTable
+from fairlens_backend.errors import InvalidInput, NotFound
+from fairlens_backend.prediction_intake import Layout
+from fairlens_backend.storage import audits
+from fairlens_backend.storage.session import unit_of_work
+
+UNVERSIONED = "unversioned"
+SHORT_METRICS = ("dir", "spd", "eod", "aod", "theil")
+SIGNED_SHORT_METRICS = ("eod", "aod")
+POLICY_FIELDS = ("thresholds", "alpha", "correction", "min_group_size", "min_sample_size")
+SEX_ATTRIBUTES = ("gender", "sex")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose decisions are audited, and by which declarations (the model's, overridden by the request's)."""
+
+    tenant: str
+    model: str
+    version: str
+    declared: Mapping[str, Any]
+
+    @property
+    def policy(self) -> Policy:
+        """The limits to judge by; `InvalidInput` names one that is not possible."""
+        return Policy(
+            **{name: self.declared[name] for name in POLICY_FIELDS if self.declared.get(name) is not None}
+        )
+
+    def layout(self, *, decision: str | None = None) -> Layout:
+        """Where the columns are; `decision` names the one that a model's own prediction fills.
+
+        Raises
+        ------
+        InvalidInput : no decision column, no favourable label or no protected attribute, here or at registration
+        """
+        columns = self.declared.get("columns") or {}
+        favourable = self.declared.get("favourable") or {}
+        decision = decision or columns.get("decision")
+        required = {
+            "columns.decision": decision,
+            "columns.protected": columns.get("protected"),
+            "favourable.decision": favourable.get("decision"),
+        }
+        for name, value in required.items():
+            if not value:
+                raise InvalidInput(
+                    f"{name} is neither in the request nor registered with model {self.model!r}.",
+                    field=name,
+                    got=None,
+                    expected="the name of a column"
+                    if name.startswith("columns")
+                    else "a list of favourable labels",
+                )
+        return Layout(
+            decision=str(decision),
+            protected=tuple(dict.fromkeys(columns["protected"])),
+            favourable=tuple(favourable["decision"]),
+            truth=columns.get("truth"),
+            truth_favourable=tuple(favourable["truth"]) if favourable.get("truth") else None,
+            score=columns.get("score"),
+            id=columns.get("id"),
+            missing_values=tuple(self.declared.get("missing_values") or ()),
+        )
+
+    @property
+    def reference_groups(self) -> dict[str, str]:
+        """The declared reference group of each attribute."""
+        given = self.declared.get("reference_groups") or {}
+        return {attribute: str(group) for attribute, group in given.items()}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a record says beside the figures."""
+
+    drift_level: float | None = None
+    remarks: Sequence[str] = field(default_factory=tuple)
+
+
+def settle(
+    tenant: str, model: str, version: str | None, asked: Mapping[str, Any], *, registered: bool
+) -> Subject:
+    """Join what the request declares with what the model has registered; the request's word counts first.
+
+    Parameters
+    ----------
+    version : None for the newest registered one
+    asked : declarations of the request, None where it says nothing
+    registered : whether the model must be registered; else one that is not stands on the request alone
+
+    Raises
+    ------
+    NotFound : the model must be registered and is not
+    """
+    known: Mapping[str, Any] = {}
+    try:
+        found = model_registry.get_model(model, version, tenant=tenant)
+        known, version = found["declarations"], found["version"]
+    except NotFound:
+        if registered:
+            raise
+    declared = {**known, **{name: value for name, value in asked.items() if value is not None}}
+    for name in ("columns", "favourable", "reference_groups", "thresholds"):
+        if known.get(name) and asked.get(name):
+            given = {key: value for key, value in asked[name].items() if value not in (None, [])}
+            declared[name] = {**known[name], **given}
+    return Subject(tenant, model, version or UNVERSIONED, declared)
+
+
+def run(subject: Subject, table: CountTable, context: Context, now: datetime) -> dict[str, Any]:
+    """Audit a table, keep the result with its evidence, and alert where it must.
+
+    Returns
+    -------
+    the answer of `/api/submit_predictions`: record_id, audit_id, metrics, attributes, demographic_slices,
+    overall_severity, alert, sample_size, labelled_size, message and what the assessment says beside them
+
+    Raises
+    ------
+    InvalidInput : a reference group or a threshold that does not exist
+    Unavailable : the record could not be kept; then nothing was
+    """
+    assessment = assess(
+        table, reference_groups=_of_table(subject.reference_groups, table), policy=subject.policy
+    )
+    audit_id, record_id = new_id("aud", now), new_id("rec", now)
+    result = {
+        "audit_id": audit_id,
+        "model": subject.model,
+        "model_version": subject.version,
+        "audit_timestamp": telemetry.timestamp(now),
+        **assessment,
+        "remarks": list(context.remarks),
+    }
+    counts = table.to_dict()
+    text = None
+    if assessment["alert"]:
+        text = alert_notifier.compose_alert_text(assessment, subject.model, subject.version, record_id, now)
+    check = _check(subject, assessment, context, audit_id, record_id)
+    check["audit_sha256"] = compliance_logger.audit_digest(result, counts)
+    with unit_of_work():
+        audits.insert(audit_id, subject.tenant, result, counts, now)
+        record = compliance_logger.log_event({**check, "alert_text": text}, now=now)
+        if text is not None:
+            alert_notifier.notify(subject.tenant, {**check, "sentences": assessment["sentences"]}, text, now)
+    published = compliance_logger.publish()
+    telemetry.log(
+        "AUDIT_COMPLETED",
+        model=subject.model,
+        audit_id=audit_id,
+        record_id=record_id,
+        severity=assessment["overall_severity"],
+        sample_size=table.total,
+    )
+    return {
+        "record_id": record_id,
+        **result,
+        "metrics_by_short_name": {name: check[name] for name in SHORT_METRICS},
+        "evidence": {"hash": record["hash_value"], "seq": record["seq"], "pending": published["pending"] > 0},
+        "message": summary(assessment, context.remarks),
+    }
+
+
+def summary(assessment: Mapping[str, Any], remarks: Sequence[str]) -> str:
+    """The result in two or three sentences for a person."""
+    severity = assessment["overall_severity"]
+    size = assessment["sample_size"]
+    opening = {
+        "UNKNOWN": f"The {size} decisions do not allow a judgement.",
+        "PASS": f"No metric breached its threshold in {size} decisions.",
+        "LOW": f"In {size} decisions a threshold was passed, but by no more than chance explains.",
+    }.get(severity, f"{severity}: thresholds were breached in {size} decisions.")
+    return " ".join([opening, *assessment["sentences"][:2], *remarks])
+
+
+def new_id(prefix: str, now: datetime) -> str:
+    """An id that sorts by time: milliseconds since 1970 in hexadecimal, then 72 random bits."""
+    return f"{prefix}_{int(now.timestamp() * 1000):012x}{secrets.token_hex(9)}"
+
+
+def _of_table(reference_groups: Mapping[str, str], table: CountTable) -> dict[str, str]:
+    unknown = sorted(set(reference_groups) - set(table.attributes))
+    if unknown:
+        raise InvalidInput(
+            f"reference_groups names {unknown[0]!r}, which is not among the protected attributes {list(table.attributes)}.",
+            field=f"reference_groups.{unknown[0]}",
+            got=unknown[0],
+            expected=f"one of {list(table.attributes)}",
+        )
+    return dict(reference_groups)
+
+
+def _check(
+    subject: Subject, assessment: Mapping[str, Any], context: Context, audit_id: str, record_id: str
+) -> dict[str, Any]:
+    """The columns of the record."""
+    by_short = {metric["short_name"]: metric for metric in assessment["metrics"].values()}
+    figures = {
+        name: by_short[name]["signed" if name in SIGNED_SHORT_METRICS else "value"]
+        if name in by_short
+        else None
+        for name in SHORT_METRICS
+    }
+    return {
+        "record_id": record_id,
+        "tenant": subject.tenant,
+        "model": subject.model,
+        "model_version": subject.version,
+        "audit_id": audit_id,
+        "sample_size": assessment["sample_size"],
+        "severity": assessment["overall_severity"],
+        "alert": assessment["alert"],
+        **figures,
+        "drift_level": context.drift_level,
+        "female_rate": _selection_rate(assessment, "female"),
+        "male_rate": _selection_rate(assessment, "male"),
+    }
+
+
+def _selection_rate(assessment: Mapping[str, Any], group: str) -> float | None:
+    """The selection rate of a group of that name in an attribute called gender or sex, or None."""
+    for piece in assessment["demographic_slices"]:
+        attributes = piece["attributes"]
+        if len(attributes) == 1:
+            ((attribute, label),) = attributes.items()
+            if attribute.lower() in SEX_ATTRIBUTES and label.lower() == group:
+                value: float | None = piece["rates"]["selection_rate"]["value"]
+                return value
+    return None
