@@ -39,7 +39,6 @@ values = {
     "address": f"http://{reach}:{settings.port}",
     "environment": settings.environment,
     "admin": settings.admin_username,
-    "model": str(settings.models_path / "loan_model_v1.pkl"),
     "data": str(settings.data_path),
     "secrets_file": str(secrets_file) if secrets_file.exists() and not settings.production else "",
     "database": settings.sqlalchemy_url.split("://")[0].split("+")[0],
@@ -55,7 +54,23 @@ output=$("$python" -m alembic upgrade head 2>&1) || {
     fail "the migration failed; the lines above say why (a database that cannot be reached, or a schema newer than this code)"
 }
 
-if [ ! -e "$model" ]; then
+# The database says whether the demo model is there: a file alone may belong to another database.
+registered=$("$python" - <<'PYTHON'
+import sys
+sys.path.insert(0, "")
+from fairlens_backend import model_registry
+from fairlens_backend.errors import FairLensError, NotFound
+try:
+    model_registry.get_model("loan_model", "v1", tenant="default")
+except NotFound:
+    print("no")
+except FairLensError as error:
+    sys.exit(f"FairLens: {error.message}")
+else:
+    print("yes")
+PYTHON
+) || exit 1
+if [ "$registered" = no ]; then
     say "training the demo model"
     "$python" fairlens_backend/model_train.py --samples 5000 || fail "the demo model could not be trained; the lines above say why"
 fi

@@ -1,6 +1,9 @@
 """What is written down twice about installing FairLens says the same in both places."""
 
+import ast
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,34 @@ def test_every_dependency_states_its_reason() -> None:
 def test_the_package_and_the_project_have_one_version() -> None:
     """`fairlens_backend.__version__`, which the API shows, is the version that is installed."""
     assert PROJECT["version"] == fairlens_backend.__version__
+
+
+def test_every_imported_package_is_declared() -> None:
+    """What the package imports stands in `pyproject.toml`: what another package happens to bring may go tomorrow."""
+    extras = [
+        text for name, texts in PROJECT["optional-dependencies"].items() if name != "dev" for text in texts
+    ]
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"] + extras}
+    distributions = packages_distributions()
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "fairlens_backend").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules: list[str] = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                modules = [node.module]
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "files" and node.args:
+                modules = [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
+            found |= {module.split(".")[0]: path.name for module in modules}
+    foreign = {
+        name: where
+        for name, where in found.items()
+        if name not in sys.stdlib_module_names | {"fairlens_backend"}
+    }
+    missing = {
+        name: where
+        for name, where in foreign.items()
+        if not {canonicalize_name(owner) for owner in distributions.get(name, [name])} & declared
+    }
+    assert missing == {}
