@@ -69,8 +69,8 @@ def register_model(
     NotFound : `artefact` is a path where no file is
     Unavailable : the disk is full, or the database does not answer
     """
-    _check_name("name", name)
-    _check_name("version", version)
+    check_name("name", name)
+    check_name("version", version)
     kept = _check_declarations(declarations)
     with artefacts.draft_of(artefact) as draft, unit_of_work():
         # All registrations queue here, so what `find` says stays true until the row is in.
@@ -117,7 +117,7 @@ def get_model(name: str, version: str | None = None, *, tenant: str = "default")
 
 
 def list_models(tenant: str = "default", limit: int = 20, cursor: str | None = None) -> dict[str, Any]:
-    """The tenant's models, newest first: ``{"models": [..], "next_cursor": text or None}``.
+    """The tenant's models, newest first: ``{"items": [..], "next_cursor": text or None}``.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def list_models(tenant: str = "default", limit: int = 20, cursor: str | None = N
         rows = models.page(tenant, limit + 1, None if cursor is None else int(cursor))
     more = len(rows) > limit
     return {
-        "models": [_as_dict(row) for row in rows[:limit]],
+        "items": [_as_dict(row) for row in rows[:limit]],
         "next_cursor": str(rows[limit - 1].id) if more else None,
     }
 
@@ -206,6 +206,17 @@ def load_model(name: str, version: str | None = None, *, tenant: str = "default"
     return estimator
 
 
+def check_name(field: str, value: Any) -> None:
+    """Raise InvalidInput, naming the field, unless the value can be a name or a version."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise InvalidInput(
+            f"{field} is {value!r:.120}, {NAME_RULE} were expected",
+            field=field,
+            got=str(value)[:100],
+            expected=NAME_RULE,
+        )
+
+
 def _unpickle(content: bytes, label: str) -> Any:
     import joblib
 
@@ -259,16 +270,6 @@ def _as_dict(row: RegisteredModel) -> dict[str, Any]:
         "created_by": row.created_by,
         "created_at": telemetry.timestamp(row.created_at),
     }
-
-
-def _check_name(field: str, value: Any) -> None:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise InvalidInput(
-            f"{field} is {value!r:.120}, {NAME_RULE} were expected",
-            field=field,
-            got=str(value)[:100],
-            expected=NAME_RULE,
-        )
 
 
 def _check_declarations(declarations: Mapping[str, Any]) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def test_a_registration_is_replaced_only_when_asked() -> None:
     register(artefact=b"one")
     register(artefact=b"two", replace=True)
     assert get_model("loan")["artefact_sha256"] == hashlib.sha256(b"two").hexdigest()
-    assert len(list_models()["models"]) == 1
+    assert len(list_models()["items"]) == 1
 
 
 def test_two_registrations_at_once_of_one_name_give_one_conflict() -> None:
@@ -237,7 +237,7 @@ def test_another_tenants_model_is_not_found(ask: Callable[..., Any]) -> None:
     with pytest.raises(NotFound, match="There is no model 'loan'"):
         ask("loan", "v1", tenant="default")
     assert ask("loan", "v1", tenant="acme")
-    assert list_models("default") == {"models": [], "next_cursor": None}
+    assert list_models("default") == {"items": [], "next_cursor": None}
 
 
 def test_the_newest_version_is_the_one_registered_last() -> None:
@@ -254,11 +254,11 @@ def test_the_list_is_paged_by_cursor() -> None:
     for number in range(5):
         register(version=f"v{number}")
     page = list_models(limit=2)
-    seen = [model["version"] for model in page["models"]]
+    seen = [model["version"] for model in page["items"]]
     register(version="late")
     while page["next_cursor"]:
         page = list_models(limit=2, cursor=page["next_cursor"])
-        seen += [model["version"] for model in page["models"]]
+        seen += [model["version"] for model in page["items"]]
     assert seen == ["v4", "v3", "v2", "v1", "v0"]
 
 
@@ -279,7 +279,7 @@ def test_declarations_that_json_cannot_hold_are_refused(bad: Any) -> None:
     """NaN, sets and lists where an object belongs never reach the row."""
     with pytest.raises(InvalidInput):
         register_model("loan", "v1", declarations=bad, created_by="tests", now=NOW)
-    assert list_models()["models"] == []
+    assert list_models()["items"] == []
 
 
 def test_a_path_without_a_file_is_named(tmp_path: Path) -> None:
@@ -287,4 +287,4 @@ def test_a_path_without_a_file_is_named(tmp_path: Path) -> None:
     for missing in (tmp_path / "gone.pkl", str(tmp_path)):
         with pytest.raises(NotFound, match="There is no file"):
             register(artefact=missing)
-    assert files() == [] and list_models()["models"] == []
+    assert files() == [] and list_models()["items"] == []
