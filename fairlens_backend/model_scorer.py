@@ -109,6 +109,9 @@ def _feature_names(model: Any, df: pd.DataFrame, features: Sequence[str] | None)
 
 def _as_fitted(model: Any, rows: pd.DataFrame) -> Any:
     """A table by names, but a plain array for an estimator that was fitted on one."""
+    # A column without any value is read as numbers; encoders of texts fail on those, and take objects, as numbers do.
+    empty = [name for name in rows if rows[name].isna().all()]
+    rows = rows.astype(dict.fromkeys(empty, object))
     on_array = hasattr(model, "n_features_in_") and getattr(model, "feature_names_in_", None) is None
     return rows.to_numpy() if on_array else rows
 

@@ -183,3 +183,27 @@ def test_probabilities_that_are_none_are_refused(bad: Any) -> None:
     model.predict_proba = lambda rows: bad  # type: ignore[method-assign]
     with pytest.raises(InvalidInput, match="predict_proba gave"):
         score(model, FRAME, ["x"], [1])
+
+
+def test_columns_without_any_value_are_taken_by_encoders_and_by_numbers() -> None:
+    """A CSV reader types an empty column of texts as numbers; the decision is that of a row with those gaps."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    frame = pd.DataFrame(
+        {"n": [1.0, 2.0, None, 4.0] * 5, "t": pd.array(["a", "b", None, "b"] * 5, dtype="str")}
+    )
+    texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    for numbers, last in (
+        ("passthrough", HistGradientBoostingClassifier()),
+        (SimpleImputer(), LogisticRegression()),
+    ):
+        model = make_pipeline(make_column_transformer((texts, ["t"]), (numbers, ["n"])), last)
+        model.fit(frame, ([0, 1] * 10))
+        mixed, _ = score(model, frame, None, [1])
+        alone, _ = score(model, pd.DataFrame({"n": [float("nan")], "t": [float("nan")]}), None, [1])
+        assert alone.tolist() == [mixed[2]]
