@@ -59,6 +59,8 @@ class CountTable:
         attributes = tuple(self.attributes)
         groups = [tuple(group) for group in self.groups]
         shape = (len(groups), *CELL_SHAPE)
+        if any(np.asarray(cells).dtype.kind not in "iu" for cells in (self.n, self.score_units)):
+            raise InvalidInput("counts must be whole numbers", field="n", expected="arrays of integers")
         n = np.array(self.n, dtype=np.int64)
         units = np.array(self.score_units, dtype=np.int64)
         if n.shape != shape or units.shape != shape:
@@ -231,6 +233,8 @@ class CountTable:
             counts = np.zeros((len(index), *CELL_SHAPE), dtype=np.int64)
             units = np.zeros_like(counts)
             for group, cell, n, u in rows:
+                if type(n) is not int:
+                    raise ValueError(f"count {n!r} is not a whole number")
                 if not all(type(i) is int and 0 <= i < k for i, k in zip(cell, CELL_SHAPE, strict=True)):
                     raise ValueError(f"cell {cell} is not one of {CELL_SHAPE}")
                 counts[(index[group], *cell)] += n
