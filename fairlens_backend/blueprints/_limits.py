@@ -4,14 +4,21 @@ The limits are looked at before the view is entered. A limit put around the view
 had passed validation.
 """
 
+import math
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, request
-from flask_limiter import Limiter
+from flask import Flask, Response, current_app, request
+from flask_limiter import Limiter, RequestLimit
 from flask_limiter.util import get_remote_address
+from limits import parse_many
+from limits.errors import ConfigurationError as BadStorage
+from limits.errors import StorageError
 
 from fairlens_backend import config
+from fairlens_backend.blueprints._envelope import failure
+from fairlens_backend.errors import ConfigurationError, RateLimited
 
 View = TypeVar("View", bound=Callable[..., Any])
 MARK = "_fairlens_login_limit"
@@ -30,16 +37,71 @@ def limit_of_call() -> str:
     return settings.rate_limit_login if getattr(view, MARK, False) else settings.rate_limit_default
 
 
+def refuse(breached: RequestLimit) -> Response:
+    """429 with the seconds until the window of the limit is over."""
+    wait_s = _seconds_left(breached)
+    return failure(
+        RateLimited(
+            f"More calls than allowed ({breached.limit}). Try again in {wait_s} seconds.",
+            retry_after_s=wait_s,
+            limit=str(breached.limit),
+        )
+    )
+
+
 limiter = Limiter(
     get_remote_address,
     default_limits=[limit_of_call],
-    headers_enabled=True,
+    on_breach=refuse,
+    # The extension's own headers would put the window's end over every other Retry-After: a locked account's, a full disk's.
+    headers_enabled=False,
     # While Redis is away each worker counts for itself: a limiter that fails must not take the service with it.
     in_memory_fallback_enabled=True,
+    storage_options={"wrap_exceptions": True},
 )
 
 
 def init_app(app: Flask) -> None:
-    """Count the calls of `app` in RATE_LIMIT_STORAGE."""
-    app.config["RATELIMIT_STORAGE_URI"] = config.current().rate_limit_storage
-    limiter.init_app(app)
+    """Count the calls of `app` in RATE_LIMIT_STORAGE and say in each answer how many are left.
+
+    Raises
+    ------
+    ConfigurationError : a limit or a storage that cannot be read; otherwise nothing would be limited
+    """
+    settings = config.current()
+    for name in ("rate_limit_default", "rate_limit_login"):
+        text = getattr(settings, name)
+        try:
+            parse_many(text)
+        except ValueError:
+            raise ConfigurationError(
+                f'{name.upper()} is {text!r}, something like "20 per minute" was expected.',
+                field=name.upper(),
+            ) from None
+    app.config["RATELIMIT_STORAGE_URI"] = settings.rate_limit_storage
+    try:
+        limiter.init_app(app)
+    except BadStorage as error:
+        raise ConfigurationError(
+            f"RATE_LIMIT_STORAGE cannot be used: {error}.", field="RATE_LIMIT_STORAGE"
+        ) from None
+    app.after_request(_add_headers)
+
+
+def _seconds_left(limit: RequestLimit) -> int:
+    # `window[0]` is the end of the window; `reset_at` is up to a second later.
+    return max(1, math.ceil(limit.window[0] - time.time()))
+
+
+def _add_headers(answer: Response) -> Response:
+    limit = limiter.current_limit
+    if limit is None:
+        return answer
+    try:
+        left, reset_s = limit.remaining, _seconds_left(limit)
+    except StorageError:
+        return answer  # the storage went away during the call, whose answer stands
+    answer.headers["X-RateLimit-Limit"] = str(limit.limit.amount)
+    answer.headers["X-RateLimit-Remaining"] = str(left)
+    answer.headers["X-RateLimit-Reset"] = str(reset_s)
+    return answer
