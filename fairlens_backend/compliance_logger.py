@@ -21,6 +21,7 @@ __all__ = [
     "audit_digest",
     "decryptions",
     "health",
+    "history",
     "log_event",
     "publish",
     "read_alert_text",
@@ -74,6 +75,25 @@ def log_event(event: dict[str, Any], *, now: datetime) -> dict[str, Any]:
         columns["encrypted_alert"] = security_utils.encrypt_text(text) if text is not None else None
         checks.insert(columns)
     return {**record, "hash_value": columns["hash_value"]}
+
+
+def history(
+    tenant: str,
+    *,
+    limit: int = 20,
+    cursor: str | None = None,
+    model: str | None = None,
+    alert: bool | None = None,
+) -> dict[str, Any]:
+    """One page of the tenant's records, newest first: items, and next_cursor (None on the last page).
+
+    Raises
+    ------
+    InvalidInput : a limit out of 1 to 500, or a cursor that no page gave
+    """
+    with read_snapshot():
+        items, next_cursor = checks.list_checks(tenant, limit=limit, cursor=cursor, model=model, alert=alert)
+    return {"items": items, "next_cursor": next_cursor}
 
 
 def read_alert_text(

@@ -51,9 +51,9 @@ def publish() -> dict[str, Any]:
 
     Returns
     -------
-    dict of published_seq, head_seq, pending (records without line), reason (why some are still pending, or None),
-    damaged (what no crash explains, or None). A full disk or an absent database is a reason, not an exception:
-    the record is committed, and the next publish writes its line.
+    dict of published_seq, head_seq, pending (records without line; 1 when the database cannot be asked), reason (why some are
+    still pending, or None), damaged (what no crash explains, or None). A full disk or an absent database is a reason, not an
+    exception: the record is committed, and the next publish writes its line.
     """
     if _in_unit_of_work():
         with read_snapshot():
@@ -70,13 +70,9 @@ def publish() -> dict[str, Any]:
         with read_snapshot():
             return _answer(evidence.published(), checks.head()[0], reason)
     except Unavailable as error:
-        return {
-            "published_seq": None,
-            "head_seq": None,
-            "pending": None,
-            "reason": reason or error.message,
-            "damaged": None,
-        }
+        # How many is not to be known without the database, but whoever asks has just committed one.
+        unknown = Published()
+        return {**_answer(unknown, 1, reason or error.message), "published_seq": None, "head_seq": None}
 
 
 def health(now: datetime | None = None) -> dict[str, Any]:

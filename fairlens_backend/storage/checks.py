@@ -64,6 +64,8 @@ def insert(columns: dict[str, Any]) -> None:
 
 def by_record_id(record_id: str, tenant: str) -> FairnessCheck | None:
     """The tenant's record, read afresh."""
+    if "\x00" in record_id:
+        return None  # PostgreSQL refuses the question; no record is called so
     wanted = select(FairnessCheck).where(FairnessCheck.record_id == record_id, FairnessCheck.tenant == tenant)
     return current_session().scalars(_fresh(wanted)).one_or_none()
 
