@@ -149,7 +149,7 @@ def post(
         adapter = _PinnedAdapter(address, timeout_s)
         try:
             # The adapter itself, no session: no redirects, no cookies, nothing from the environment.
-            response = adapter.send(prepared, stream=True, timeout=timeout_s, verify=ca_bundle, proxies={})
+            response = adapter.send(prepared, stream=True, timeout=timeout_s, verify=ca_bundle)
             if adapter.expired.is_set():
                 # http.client takes headers that were cut off for whole ones.
                 raise requests.ReadTimeout("the deadline cut the answer off")
