@@ -10,6 +10,8 @@ import jwt
 import pytest
 from flask import Response
 from flask.testing import FlaskClient
+from flask_limiter import RequestLimit
+from limits.errors import StorageError
 from pydantic import BaseModel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -377,3 +379,18 @@ def test_the_usual_limit_holds_for_each_endpoint(make_settings: Any, client: Fla
         assert_envelope(client.get("/admin"), 401, "not_authenticated")
     assert_envelope(client.get("/admin"), 429, "rate_limited")
     assert_envelope(client.get("/open"), 200)
+
+
+def test_an_answer_stands_when_the_count_cannot_be_read(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage of the limits going away during a call costs its headers, not its answer."""
+
+    def away(self: Any) -> Any:
+        raise StorageError(OSError("connection refused"))
+
+    assert "X-RateLimit-Limit" in client.get("/open").headers
+    monkeypatch.setattr(RequestLimit, "window", property(away))
+    answer = client.get("/open")
+    assert_envelope(answer, 200)
+    assert "X-RateLimit-Limit" not in answer.headers
