@@ -1,7 +1,7 @@
 """From a count table to its fairness: metrics for every attribute, slices, tests, severity, sentences."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -155,8 +155,7 @@ def _measure(
         for (group,), size in zip(table.groups, used.sum(axis=(1, 2)), strict=True)
         if group != UNKNOWN
     }
-    largest = dict(sorted(sizes.items(), key=lambda item: -item[1])[:_SIZES_LISTED])
-    one = Measured(metric, attribute, policy.threshold(metric.name), "ok", largest)
+    one = Measured(metric, attribute, policy.threshold(metric.name), "ok", _largest(sizes, sizes))
     obstacle = _obstacle(metric, table, sizes, reference, policy.min_group_size)
     if obstacle:
         return replace(one, status=obstacle[0], reason=obstacle[1])
@@ -175,11 +174,16 @@ def _measure(
         value=_plain(value),
         signed=_plain(signed),
         compared=compared,
-        sizes={group: sizes[group] for group in compared} or largest,
+        sizes=_largest(sizes, compared or labels),
         parts={name: _plain(part(counts)) for name, part in metric.parts.items()},
         p_value=p,
         reason=_NO_TEST if p is None else None,
     )
+
+
+def _largest(sizes: Mapping[str, int], groups: Iterable[str]) -> dict[str, int]:
+    """The sizes of the groups, of hundreds of them those of the largest."""
+    return {group: sizes[group] for group in sorted(groups, key=lambda group: -sizes[group])[:_SIZES_LISTED]}
 
 
 def _obstacle(

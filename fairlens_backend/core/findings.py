@@ -108,18 +108,18 @@ def _comparison(metric: Mapping[str, Any], table: CountTable, named_twice: set[s
         return None
     elif name == _DIFFERENCE:
         a, b = against(selection_rates)
-        text = f"{worst} is selected in {a} of cases and {reference} in {b}{_gap(value, limit)}"
+        text = f"{worst} is selected in {a} of cases and {reference} in {b}, {_gap(value, limit)}"
     elif name == "equal_opportunity_difference":
         a, b = against(true_positive_rates)
         text = (
             f"Among rows whose true outcome is favourable, {worst} is selected in {a} of cases"
-            f" and {reference} in {b}{_gap(value, limit)}"
+            f" and {reference} in {b}, {_gap(value, limit)}"
         )
     else:
         (a, b), (c, d) = against(true_positive_rates), against(false_positive_rates)
         text = (
             f"{worst} is selected in {a} of cases where the true outcome is favourable and {reference} in {b},"
-            f" and in {c} against {d} where it is not; on average{_gap(value, limit)[1:]}"
+            f" and in {c} against {d} where it is not; on average {_gap(value, limit)}"
         )
     return text if not metric["breached"] or metric["significant"] else text + _maybe_chance(metric)
 
@@ -130,7 +130,7 @@ def _maybe_chance(metric: Mapping[str, Any]) -> str:
 
 def _gap(value: float, limit: float) -> str:
     points = _apart(abs(value) * 100, limit * 100, digits=1)
-    return f", {points} percentage points apart; the limit is {limit * 100:.1f}."
+    return f"{points} percentage points apart; the limit is {limit * 100:.1f}."
 
 
 def _apart(value: float, limit: float, digits: int = 2) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -35,6 +35,7 @@ def test_fishers_tea_tasting() -> None:
 @given(LARGE)
 def test_chi_square_is_scipys_without_correction(table: list[tuple[int, int]]) -> None:
     """With expected counts of 5 and more, Pearson's χ² of g × ŷ."""
+    assume(len(table) > 2 or stats.contingency.expected_freq(np.array(table)).min() >= 5)
     expected = stats.chi2_contingency(np.array(table), correction=False).pvalue
     assert equality_of_rates(table) == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
