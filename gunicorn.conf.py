@@ -26,6 +26,8 @@ worker_class = "gthread"
 threads = 4  # a health check is answered while another thread of the worker reads a large upload
 timeout = 120  # seconds; a file of a million rows takes its time
 graceful_timeout = 20
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a heartbeat on a busy disk looks like a dead worker
+worker_tmp_dir = (
+    "/dev/shm" if os.path.isdir("/dev/shm") else None
+)  # a heartbeat on a busy disk looks like a dead worker
 control_socket_disable = True  # gunicorn 27 would open one in the home folder
 loglevel = "warning"  # the application writes a line a request, as JSON
