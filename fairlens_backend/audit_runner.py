@@ -53,19 +53,17 @@ class Subject:
         favourable = self.declared.get("favourable") or {}
         decision = decision or columns.get("decision")
         required = {
-            "columns.decision": decision,
-            "columns.protected": columns.get("protected"),
-            "favourable.decision": favourable.get("decision"),
+            "columns.decision": (decision, "the name of a column"),
+            "columns.protected": (columns.get("protected"), "a list of columns"),
+            "favourable.decision": (favourable.get("decision"), "a list of favourable labels"),
         }
-        for name, value in required.items():
+        for name, (value, expected) in required.items():
             if not value:
                 raise InvalidInput(
-                    f"{name} is neither in the request nor registered with model {self.model!r}.",
+                    f"{name} is neither in the request nor registered with model {self.model!r}; {expected} was expected.",
                     field=name,
                     got=None,
-                    expected="the name of a column"
-                    if name.startswith("columns")
-                    else "a list of favourable labels",
+                    expected=expected,
                 )
         return Layout(
             decision=str(decision),
@@ -180,12 +178,12 @@ def run(subject: Subject, table: CountTable, context: Context, now: datetime) ->
 def summary(assessment: Mapping[str, Any], remarks: Sequence[str]) -> str:
     """The result in two or three sentences for a person."""
     severity = assessment["overall_severity"]
-    size = assessment["sample_size"]
+    size = f"{assessment['sample_size']} decision{'' if assessment['sample_size'] == 1 else 's'}"
     opening = {
-        "UNKNOWN": f"The {size} decisions do not allow a judgement.",
-        "PASS": f"No metric breached its threshold in {size} decisions.",
-        "LOW": f"In {size} decisions a threshold was passed, but by no more than chance explains.",
-    }.get(severity, f"{severity}: thresholds were breached in {size} decisions.")
+        "UNKNOWN": f"{size} allow{'s' if assessment['sample_size'] == 1 else ''} no judgement.",
+        "PASS": f"No metric breached its threshold in {size}.",
+        "LOW": f"In {size} a threshold was passed, but by no more than chance explains.",
+    }.get(severity, f"{severity}: thresholds were breached in {size}.")
     return " ".join([opening, *assessment["sentences"][:2], *remarks])
 
 

@@ -12,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairlens_backend.core.counts import CountTable
-from fairlens_backend.core.labels import UNKNOWN, canonical_labels, matching
+from fairlens_backend.core.labels import UNKNOWN, canonical_label, canonical_labels, matching
 from fairlens_backend.errors import InvalidInput
 
 MAX_LISTED = 10
+MAX_SHOWN = 100  # characters of a label in a message
 MAX_REMEMBERED = 50
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -188,11 +189,12 @@ class Intake:
         # One label only is a group of decisions that are all the same; two or more without the named one is a slip.
         if name in self._favourable_seen or len(seen) < 2:
             return
-        there = sorted(seen)[:MAX_LISTED]
+        there = [label[:MAX_SHOWN] for label in sorted(seen)[:MAX_LISTED]]
+        named = [str(canonical_label(label))[:MAX_SHOWN] for label in wanted][:MAX_LISTED]
         raise InvalidInput(
-            f"None of the favourable labels {list(wanted)} occurs in column {name!r}; there are {there}.",
+            f"None of the favourable labels {named} occurs in column {name!r}; there are {there}.",
             field=field_name,
-            got=list(wanted),
+            got=named,
             expected=f"at least one of {there}",
         )
 

@@ -1,12 +1,21 @@
-"""What every test shares: settings in an empty folder, a database, the folder of real data."""
+"""What every test shares: settings in an empty folder, a database, a served application, the folder of real data."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fairlens_backend import config
+from fairlens_backend import config, credentials
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+    from tests.api import Caller, People
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TEST_SECRETS = {
@@ -30,8 +39,15 @@ def make_settings(tmp_path: Path, postgres_database: str | None) -> Callable[...
     """Make and apply settings: `make_settings(LOGIN_MAX_FAILURES="2")`."""
 
     def make(**given: str) -> config.Settings:
-        base = {"DATA_DIR": str(tmp_path / "data"), "MODELS_DIR": str(tmp_path / "models"), "CLOCK_ENABLED": "false", "LOG_LEVEL": "error"}
-        made = config.load_settings({**base, **TEST_SECRETS, "DATABASE_URL": postgres_database or "", **given})
+        base = {
+            "DATA_DIR": str(tmp_path / "data"),
+            "MODELS_DIR": str(tmp_path / "models"),
+            "CLOCK_ENABLED": "false",
+            "LOG_LEVEL": "error",
+        }
+        made = config.load_settings(
+            {**base, **TEST_SECRETS, "DATABASE_URL": postgres_database or "", **given}
+        )
         config.use(made)
         return made
 
@@ -67,14 +83,12 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | Non
     stop()
 
 
-@pytest.fixture
-def postgres_database(postgres_url: str | None) -> Iterator[str | None]:
-    """An empty PostgreSQL database of this test's own, or None for SQLite."""
+@contextmanager
+def empty_postgres_database(postgres_url: str | None) -> Iterator[str | None]:
+    """A new database on the server, dropped at the end; None without a server."""
     if postgres_url is None:
         yield None
         return
-    import uuid
-
     from sqlalchemy import create_engine, text
     from sqlalchemy.engine import make_url
 
@@ -89,3 +103,125 @@ def postgres_database(postgres_url: str | None) -> Iterator[str | None]:
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str | None) -> Iterator[str | None]:
+    """An empty PostgreSQL database of this test's own, or None for SQLite."""
+    with empty_postgres_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 at a thousandth of its cost; the tests of passwords themselves do without."""
+    monkeypatch.setattr(credentials, "MEMORY_KIB", 64)
+
+
+@pytest.fixture(scope="session")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, postgres_url: str | None
+) -> Iterator[tuple["Flask", config.Settings]]:
+    """One application for all tests that need no settings of their own; each works in a tenant of its own."""
+    from fairlens_backend.app import create_app
+
+    folder = tmp_path_factory.mktemp("served")
+    with empty_postgres_database(postgres_url) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(credentials, "MEMORY_KIB", 64)
+        given = {
+            "DATA_DIR": str(folder / "data"),
+            "MODELS_DIR": str(folder / "models"),
+            "DATABASE_URL": url or "",
+        }
+        quiet = {"CLOCK_ENABLED": "false", "LOG_LEVEL": "error", "RATE_LIMIT_DEFAULT": "100000 per minute"}
+        made = config.load_settings(
+            {**TEST_SECRETS, **given, **quiet, "RATE_LIMIT_LOGIN": "100000 per minute"}
+        )
+        app = create_app(made)
+        patch.undo()
+        yield app, made
+
+
+@pytest.fixture
+def app(served: tuple["Flask", config.Settings], cheap_passwords: None) -> Iterator["Flask"]:
+    """The shared application, its settings in force."""
+    before = list(config._current)
+    config.use(served[1])
+    yield served[0]
+    config._current[:] = before
+
+
+@pytest.fixture
+def make_app(
+    make_settings: Callable[..., config.Settings], cheap_passwords: None
+) -> Iterator[Callable[..., "Flask"]]:
+    """An application of this test's own: `make_app(MAX_JSON_BYTES="1000")`."""
+    from fairlens_backend.app import create_app
+    from fairlens_backend.storage import session
+
+    yield lambda **given: create_app(make_settings(**given))
+    session.dispose_engines()
+
+
+@pytest.fixture
+def client(app: "Flask") -> "FlaskClient":
+    """A client of the shared application, without a token."""
+    return app.test_client()
+
+
+@pytest.fixture
+def people(app: "Flask") -> "People":
+    """A tenant of this test's own: monitor, auditor and admin."""
+    from tests.api import new_people
+
+    return new_people(app)
+
+
+@pytest.fixture
+def others(app: "Flask") -> "People":
+    """A second tenant."""
+    from tests.api import new_people
+
+    return new_people(app)
+
+
+@pytest.fixture
+def operator(app: "Flask") -> "Caller":
+    """The administrator of the tenant that runs the server."""
+    from tests.api import log_in
+
+    return log_in(app, "admin", TEST_SECRETS["ADMIN_PASSWORD"])
+
+
+@pytest.fixture
+def tokens(people: "People") -> dict[str, str]:
+    """An access token of each role, of one tenant."""
+    return {role: people.of(role).token or "" for role in ("monitor", "auditor", "admin")}
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> tuple[bytes, dict[str, Any]]:
+    """The loan model, trained once on few simulated loans: its artefact and what it declares."""
+    from fairlens_backend.model_fitting import train
+    from fairlens_backend.model_train import loan_task
+
+    task = loan_task(800)
+    declared = {
+        "model_name": "loan_model",
+        "version": "v1",
+        "features": task.features,
+        "favourable": {"decision": [1], "truth": [1]},
+        "reference_groups": {"gender": "Male"},
+        **task.declarations,
+    }
+    return train(task).content, declared
+
+
+@pytest.fixture
+def loan_model(people: "People", demo_model: tuple[bytes, dict[str, Any]]) -> dict[str, Any]:
+    """The loan model, registered through the API in this test's tenant."""
+    from tests.api import REGISTER, assert_envelope
+
+    registered = people.admin.upload(REGISTER, demo_model[1], "artefact", demo_model[0])
+    data: dict[str, Any] = assert_envelope(registered, 201)
+    return data

@@ -1,5 +1,6 @@
 """The envelope around every JSON answer, errors included, and the one map from the error tree to HTTP."""
 
+import errno
 from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify
@@ -8,6 +9,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from fairlens_backend import errors, telemetry
 from fairlens_backend.errors import FairLensError, InvalidInput, MalformedInput
+from fairlens_backend.schemas.problems import problems_of, sentence_of
 
 STATUS_OF: tuple[tuple[type[FairLensError], int], ...] = (
     (errors.UnsupportedMedia, 415),
@@ -29,8 +31,8 @@ HTTP_CODES = {
     413: ("too_large", "The body is larger than this server takes."),
     415: ("unsupported_media", "This type of body is not taken here."),
 }
-SECRET_FIELDS = ("password", "refresh_token", "token", "secret", "key")
 MAX_ECHO = 80
+MAX_PROBLEMS = 20
 
 
 def success(data: Any, message: str, status: int = 200) -> Response:
@@ -54,6 +56,7 @@ def init_app(app: Flask) -> None:
     """Every error of every view leaves as an envelope."""
     app.register_error_handler(FairLensError, failure)
     app.register_error_handler(HTTPException, _http_failure)
+    app.register_error_handler(OSError, _disk_failure)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -64,52 +67,17 @@ def invalid_request(error: ValidationError) -> Response:
         return failure(
             MalformedInput("The body is empty; a JSON object was expected.", expected="a JSON object")
         )
-    problems = [_problem(one) for one in found[:20]]
+    problems = problems_of(error)
     first = problems[0]
-    more = f" {len(found) - 1} more fields are not as expected." if len(found) > 1 else ""
     return failure(
         InvalidInput(
-            first["message"] + more,
+            sentence_of(problems),
             field=first["field"],
             got=first["got"],
             expected=first["expected"],
-            problems=problems,
+            problems=problems[:MAX_PROBLEMS],  # type: ignore[arg-type]
         )
     )
-
-
-def _problem(found: Any) -> dict[str, Any]:
-    path = ".".join(str(part) for part in found["loc"]) or "body"
-    kind = found["type"]
-    got = _echo(path, found["input"])
-    expected = found["msg"]
-    if kind == "extra_forbidden":
-        sentence, expected = f"{path} is not a known field.", "no such field"
-    elif kind == "missing":
-        sentence, got = f"{path} is missing.", None
-        expected = "a value"
-    else:
-        sentence = f"{path} is {got}: {expected[0].lower()}{expected[1:]}."
-    return {"field": path, "got": got, "expected": expected, "message": sentence}
-
-
-def _echo(path: str, value: Any) -> Any:
-    """What came, so far as it may be repeated: never a secret, never the content of a row."""
-    name = path.rsplit(".", 1)[-1]
-    if (
-        name in SECRET_FIELDS
-        or path.startswith("rows.")
-        or not isinstance(value, (str, int, float, bool, type(None)))
-    ):
-        kinds = {
-            dict: "an object",
-            list: "a list",
-            str: f"text of {len(value) if isinstance(value, str) else 0} characters",
-        }
-        return kinds.get(type(value), f"a {type(value).__name__}")
-    if isinstance(value, float) and value != value:
-        return "NaN"
-    return value[:MAX_ECHO] if isinstance(value, str) else value
 
 
 def _http_failure(error: HTTPException) -> Response:
@@ -141,6 +109,14 @@ def _rate_limited(error: HTTPException) -> errors.RateLimited:
     )
 
 
+def _disk_failure(error: OSError) -> Response:
+    """A full disk, met where an upload is put aside or an answer's work is, comes back as 503; the rest is a fault."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return _unexpected(error)
+    telemetry.log_failure("DISK_FULL", error)
+    return failure(errors.Unavailable("The server's disk is full; nothing was stored.", retry_after_s=60))
+
+
 def _unexpected(error: Exception) -> Response:
     # The last resort: the traceback goes to the log, the caller gets the request id to name.
     telemetry.log_failure("REQUEST_FAILED", error)
@@ -156,7 +132,7 @@ def _envelope(
         {
             "status": status,
             "data": data,
-            "message": message,
+            "message": message if message.endswith((".", "?", "!")) else f"{message}.",
             "error": error if error is None else {**error, "details": _writable(error["details"])},
             "request_id": telemetry.request_id.get() or "",
             "timestamp": telemetry.timestamp(telemetry.utc_now()),

@@ -19,7 +19,11 @@ class StrictJson(JSONProvider):
         """Read strict JSON; a ValueError says where it ends to be JSON."""
         try:
             return msgspec.json.decode(s)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+        except UnicodeDecodeError as error:
+            raise ValueError("it is not UTF-8") from error
+        except (msgspec.DecodeError, ValueError) as error:
             raise ValueError(str(error)) from error
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:

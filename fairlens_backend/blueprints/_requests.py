@@ -83,9 +83,8 @@ def check_body() -> None:
         raise MalformedInput("The body is empty; a JSON object was expected.", expected="a JSON object")
     body = request.get_json()
     if not isinstance(body, (dict, list)):
-        raise MalformedInput(
-            f"The body is a JSON {type(body).__name__}; an object was expected.", expected="a JSON object"
-        )
+        kind = {str: "a text", bool: "a truth value", type(None): "null"}.get(type(body), "a number")
+        raise MalformedInput(f"The body is {kind}; a JSON object was expected.", expected="a JSON object")
 
 
 def finish_request(answer: Response) -> Response:

@@ -61,4 +61,5 @@ def predict_fairness_drift(query: PredictQuery) -> Response:
     answer = trend_analyzer.predict(
         query.window, model=query.model, tenant=tenant, threshold=query.threshold, horizon=query.horizon
     )
-    return success(answer, f"{answer['reason'].rstrip('.')}.")
+    reason = answer["reason"].rstrip(".")
+    return success(answer, f"{reason[:1].upper()}{reason[1:]}.")

@@ -6,8 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Limit = Annotated[int, Field(ge=1, le=100, description="how many to give, 1 to 100")]
 Cursor = Annotated[str | None, Field(max_length=200, description="`next_cursor` of the page before")]
-# Labels, thresholds, names: what JSON calls a scalar.
-Label = str | int | float | bool
+# Labels of groups and decisions: what JSON calls a scalar.
+Label = Annotated[str, Field(max_length=1000)] | int | float | bool
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+PATTERNS_IN_WORDS = {
+    NAME_PATTERN: "1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit"
+}
+"""What a pattern asks for, for the person whose text does not match it."""
 
 
 class Body(BaseModel):

@@ -1,19 +1,22 @@
 """What a check of a model is asked with: declarations of columns, evaluations, submissions, trends."""
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from fairlens_backend.schemas._base import Body, Cursor, Label, Limit, PageQuery, Query
+from fairlens_backend.schemas._base import NAME_PATTERN, Body, Cursor, Label, Limit, PageQuery, Query
 
 MAX_EVALUATED_ROWS = 200_000
 MAX_DEMO_ROWS = 20_000
 MAX_CHECKS = 1000
+MAX_METADATA_CHARACTERS = 65_536
+MAX_METADATA_DEPTH = 20
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
-ModelName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="letters, digits, . _ -")
-]
+ModelName = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits, . _ -")]
+# Beyond 2^53 a number is not the same in every JSON reader, and a record must be.
+GroupSize = Annotated[int, Field(ge=1, le=10**12)]
 ShortMetric = Literal["dir", "spd", "eod", "aod", "theil"]
 
 
@@ -39,11 +42,13 @@ class Favourable(Body):
 class PolicySettings(Body):
     """The limits that a model's owner sets; what is left out keeps its default."""
 
-    thresholds: dict[str, float] | None = Field(None, description="threshold by the metric's name")
+    thresholds: dict[str, float] | None = Field(
+        None, max_length=50, description="threshold by the metric's name"
+    )
     alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
     correction: Literal["bh", "holm", "none"] | None = None
-    min_group_size: Annotated[int, Field(ge=1)] | None = None
-    min_sample_size: Annotated[int, Field(ge=1)] | None = None
+    min_group_size: GroupSize | None = None
+    min_sample_size: GroupSize | None = None
 
 
 class Declarations(PolicySettings):
@@ -52,7 +57,7 @@ class Declarations(PolicySettings):
     columns: Columns | None = None
     favourable: Favourable | None = None
     reference_groups: dict[ColumnName, Label] | None = Field(
-        None, description="the privileged group of each attribute"
+        None, max_length=20, description="the privileged group of each attribute"
     )
     missing_values: list[Label] | None = Field(
         None, max_length=20, description='what marks a missing value, such as "?"'
@@ -108,8 +113,24 @@ class RegisterRequest(Declarations):
     ) = None
     description: Annotated[str, Field(max_length=2000)] | None = None
     metadata: dict[str, Any] | None = Field(
-        None, description="whatever else the owner wants to keep beside it"
+        None, description="whatever else the owner wants to keep beside it, up to 65,536 characters as JSON"
     )
+
+    @field_validator("metadata")
+    @classmethod
+    def check_metadata(cls, metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Refuse what would make every list of models large, or what is nested beyond reading."""
+        level: list[Any] = [metadata]
+        for _ in range(MAX_METADATA_DEPTH):
+            nested = [value for value in level if isinstance(value, (dict, list))]
+            level = [
+                inner for value in nested for inner in (value.values() if isinstance(value, dict) else value)
+            ]
+        if level:
+            raise ValueError(f"is nested more than {MAX_METADATA_DEPTH} deep")
+        if len(json.dumps(metadata)) > MAX_METADATA_CHARACTERS:
+            raise ValueError(f"has more than {MAX_METADATA_CHARACTERS} characters as JSON")
+        return metadata
 
 
 class DemoQuery(Query):
