@@ -111,6 +111,17 @@ def require_length(field: str, got: int, expected: int) -> None:
         )
 
 
+def require_groups(field: str, got: int, max_groups: int) -> None:
+    """Refuse more groups than can be told apart in bounded memory; an identifier is no protected attribute."""
+    if got > max_groups:
+        raise InvalidInput(
+            f"{field} makes {got} groups; at most {max_groups} can be told apart",
+            field=field,
+            got=got,
+            expected=f"at most {max_groups} groups",
+        )
+
+
 def group_codes(protected: Mapping[str, Any], rows: int, max_groups: int) -> tuple[IntArray, list[Group]]:
     """Number the combinations of labels that occur.
 
@@ -124,13 +135,7 @@ def group_codes(protected: Mapping[str, Any], rows: int, max_groups: int) -> tup
         label_codes, labels = _label_codes(f"protected.{attribute}", values)
         require_length(f"protected.{attribute}", len(label_codes), rows)
         joint, occurring = pd.factorize(codes * len(labels) + label_codes)
-        if len(occurring) > max_groups:
-            raise InvalidInput(
-                f"{len(occurring)} groups occur once {attribute} is counted; at most {max_groups} can be told apart",
-                field=f"protected.{attribute}",
-                got=len(occurring),
-                expected=f"at most {max_groups} groups",
-            )
+        require_groups(f"protected.{attribute}", len(occurring), max_groups)
         codes = joint.astype(np.int64)
         groups = [(*groups[code // len(labels)], labels[code % len(labels)]) for code in occurring.tolist()]
     return codes, groups

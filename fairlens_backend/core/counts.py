@@ -14,6 +14,7 @@ from fairlens_backend.core.columns import (
     Group,
     IntArray,
     collapse,
+    require_groups,
 )
 from fairlens_backend.errors import InvalidInput
 
@@ -122,15 +123,19 @@ class CountTable:
         return cls(tuple(protected), tuple(groups), n, score_units)
 
     @staticmethod
-    def sum(tables: Iterable["CountTable"]) -> "CountTable":
-        """The table of all rows of all tables.
+    def sum(tables: Iterable["CountTable"], *, max_groups: int = MAX_GROUPS) -> "CountTable":
+        """The table of all rows of all tables; `max_groups` as for `from_arrays`.
 
         Raises
         ------
         InvalidInput
-            There is no table (the attributes would not be known), or the attributes differ in name or order.
+            There is no table (the attributes would not be known), the attributes differ in name or order, or more
+            than `max_groups` combinations occur in them together.
         """
-        return _combined([(table, 1) for table in tables])
+        parts = [(table, 1) for table in tables]
+        groups = {group for table, _ in parts for group in table.groups}
+        require_groups(", ".join(parts[0][0].attributes) if parts else "groups", len(groups), max_groups)
+        return _combined(parts)
 
     def __add__(self, other: "CountTable") -> "CountTable":
         """The table of both windows; equal to collapsing their rows together."""

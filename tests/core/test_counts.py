@@ -175,6 +175,14 @@ def test_a_bad_column_is_refused_by_name(arguments: dict[str, Any], field: str) 
     json.dumps(refused.value.details, allow_nan=False)
 
 
+def test_pieces_together_hold_no_more_groups_than_one_table() -> None:
+    """An upload read in pieces is as bounded as one read at once: an identifier is refused as an attribute."""
+    pieces = [CountTable.from_arrays({"id": [f"{i}-{j}" for j in range(5)]}, [1] * 5) for i in range(3)]
+    assert CountTable.sum(pieces, max_groups=15).total == 15
+    with pytest.raises(InvalidInput, match="id makes 15 groups; at most 14"):
+        CountTable.sum(pieces, max_groups=14)
+
+
 def test_tables_of_other_attributes_are_not_combined() -> None:
     """The order of attributes is part of a table: (sex, race) does not add to (race, sex)."""
     for other in (["race", "sex"], ["sex"]):
