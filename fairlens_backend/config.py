@@ -97,7 +97,7 @@ class Settings:
         "8", "deliveries tried before a message is set aside as undeliverable", minimum=1
     )
     webhook_allow_private: bool = setting(
-        "false", "whether webhooks may go to private and loopback addresses"
+        "false", "whether webhooks may go to private and loopback addresses, and by plain http in production"
     )
     clock_enabled: bool = setting(
         "true", "whether this process delivers webhooks and repairs evidence in the background"

@@ -20,9 +20,9 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "description": "a key of POST /api/admin/api_keys",
     },
 }
-ALWAYS = (200, 400, 401, 403, 413, 415, 422, 429, 503)
+ALWAYS = (400, 401, 403, 413, 415, 422, 429, 503)
 
 
-def answers(*more: int) -> dict[int | str, Any]:
-    """Every answer is an envelope; beside the usual codes a view names its own."""
-    return dict.fromkeys((*ALWAYS, *more), Envelope)
+def answers(*more: int, success: int = 200) -> dict[int | str, Any]:
+    """Every answer is an envelope; beside the usual codes a view names its own, and its code of success."""
+    return dict.fromkeys((success, *ALWAYS, *more), Envelope)

@@ -30,7 +30,7 @@ bp = APIBlueprint(
 )
 
 
-@bp.post("/api/admin/users", summary="Make a user", responses={**answers(409), 201: UserAnswer})
+@bp.post("/api/admin/users", summary="Make a user", responses={**answers(409, success=201), 201: UserAnswer})
 @require_role("admin")
 def create_user(body: NewUser) -> Response:
     """Make a user of your tenant. Administrators of the tenant "default" may name another one."""
@@ -68,7 +68,11 @@ def delete_user(path: UserPath) -> Response:
     return success({"username": path.username, "deleted": True}, f"{path.username} is deleted.")
 
 
-@bp.post("/api/admin/api_keys", summary="Make an API key", responses={**answers(), 201: MadeApiKeyAnswer})
+@bp.post(
+    "/api/admin/api_keys",
+    summary="Make an API key",
+    responses={**answers(success=201), 201: MadeApiKeyAnswer},
+)
 @require_role("admin")
 def create_api_key(body: NewApiKey) -> Response:
     """Make a key of your tenant. It is shown in this answer and never again."""

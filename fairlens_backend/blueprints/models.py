@@ -31,7 +31,7 @@ def list_models(query: ModelsQuery) -> Response:
     "/api/models/register",
     summary="Register a model, with its artefact or without",
     security=SECURED,
-    responses=answers(201, 409),
+    responses=answers(409, success=201),
     openapi_extensions=request_body("RegisterRequest", "artefact"),
 )
 @accepts_upload

@@ -1,5 +1,6 @@
 """The one place that opens, commits and rolls back a database transaction."""
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -37,6 +38,16 @@ def dispose_engines() -> None:
         for made in _engines.values():
             made.dispose(close=False)
         _engines.clear()
+
+
+def _after_fork() -> None:
+    """A connection may not be used on both sides of a fork, and a lock that another thread held stays shut in the child."""
+    global _engines_lock
+    _engines_lock = threading.Lock()
+    dispose_engines()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def current_session() -> Session:
