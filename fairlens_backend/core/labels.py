@@ -45,7 +45,11 @@ def canonical_label(value: Any) -> str | None:
     if text.lower() in ("true", "false"):
         return text.lower()
     if _NUMBER.match(text):
-        return str(int(text)) if text.lstrip("+-").isdigit() and len(text) < MAX_LABEL_LENGTH else _number(float(text))
+        return (
+            str(int(text))
+            if text.lstrip("+-").isdigit() and len(text) < MAX_LABEL_LENGTH
+            else _number(float(text))
+        )
     return text[:MAX_LABEL_LENGTH]
 
 
