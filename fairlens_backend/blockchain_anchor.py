@@ -132,7 +132,7 @@ def tail_damage(known: int) -> str | None:
 
 
 def lines_about(hash_value: str) -> list[bytes]:
-    """Every line that names the hash or its transaction id, without newline."""
+    """Every line that names the hash or its transaction id."""
     path = evidence_files.anchor_path()
     by_hash = evidence_files.lines_with(path, f'"hash":"{hash_value}"'.encode())
     return by_hash or evidence_files.lines_with(path, f'"tx_id":"0x{hash_value[:TX_DIGITS]}"'.encode())
@@ -169,7 +169,7 @@ def _look_behind(known: int) -> tuple[int, set[bytes], str | None]:
 def _find(wanted: str) -> dict[str, Any] | None:
     name = "tx_id" if wanted.startswith("0x") else "hash"
     for line in evidence_files.lines_with(evidence_files.anchor_path(), f'"{name}":"{wanted}"'.encode()):
-        if FORM.fullmatch(line + b"\n"):
+        if FORM.fullmatch(line):  # with its newline: a torn anchor is none yet
             return dict(json.loads(line))
     return None
 

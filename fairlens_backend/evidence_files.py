@@ -150,7 +150,7 @@ def fault_before(path: Path, known: int, size: int) -> str | None:
 
 
 def lines_with(path: Path, needle: bytes) -> list[bytes]:
-    """Every line that contains the bytes, without its newline; the file is searched, not parsed."""
+    """Every line that contains the bytes, with its newline where it has one; the file is searched, not parsed."""
     if size_of(path) == 0:
         return []
     found: list[bytes] = []
@@ -158,8 +158,8 @@ def lines_with(path: Path, needle: bytes) -> list[bytes]:
         at = view.find(needle)
         while at >= 0:
             start = view.rfind(b"\n", 0, at) + 1
-            end = view.find(b"\n", at)
-            end = len(view) if end < 0 else end
+            newline = view.find(b"\n", at)
+            end = len(view) if newline < 0 else newline + 1
             found.append(view[start:end])
             at = view.find(needle, end)
     return found

@@ -72,7 +72,7 @@ def verify_record(record_id: str, tenant: str) -> dict[str, Any]:
 def _check(row: FairnessCheck | None, lines: list[bytes], record_id: str) -> tuple[dict[str, Part], bool]:
     in_row = _copy_of_row(row)
     in_line = _copy_of_line(lines, in_row, record_id)
-    pending = row is not None and not lines and row.seq > evidence.published().seq
+    pending = row is not None and row.seq > evidence.published().seq and not _finished(lines, in_row)
     row_fault, line_fault = _compare(in_row, in_line)
     whole = [copy for copy, fault in ((in_row, row_fault), (in_line, line_fault)) if fault is None]
     # What else was kept is measured against the copy that is right; when none is, against the row while it is there.
@@ -86,6 +86,12 @@ def _check(row: FairnessCheck | None, lines: list[bytes], record_id: str) -> tup
         "audit": _part(_audit_fault(right)),
     }
     return parts, any(part.get("pending", False) for part in parts.values())
+
+
+def _finished(lines: list[bytes], in_row: Copy) -> bool:
+    """Whether there is more than nothing, or than what a crash may have left of the line at the log's end."""
+    wanted = line_of(in_row.record, in_row.hash_value) if in_row.whole else b""
+    return any(line.endswith(b"\n") or not wanted.startswith(line) for line in lines)
 
 
 def _part(fault: str | None, *, pending: bool = False) -> Part:
@@ -113,13 +119,13 @@ def _copy_of_line(lines: list[bytes], in_row: Copy, record_id: str) -> Copy:
         return Copy(fault="is missing from the log")
     if len(different) > 1:
         return Copy(fault=f"stands in the log in {len(different)} different versions")
-    if in_row.whole and line_of(in_row.record, in_row.hash_value)[:-1] == different[0]:
+    if in_row.whole and line_of(in_row.record, in_row.hash_value) == different[0]:
         return Copy(in_row.record, in_row.hash_value, True)
     try:
         record = json.loads(different[0])
         hash_value = str(record.pop("hash_value"))
         made = hash_of(record)
-        spelled = line_of(record, hash_value)[:-1]
+        spelled = line_of(record, hash_value)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Copy(fault="cannot be read as a record")
     if made != hash_value:
@@ -183,20 +189,25 @@ def _chain_fault(copy: Copy) -> str | None:
 
 
 def _anchor_part(copy: Copy) -> Part:
-    if _anchored(copy):
-        return _part(None)
+    wanted = _anchor_of(copy)
     found = blockchain_anchor.lines_about(copy.hash_value)
-    if found:
-        return _part("was altered: it is not what the record asks for")
+    if wanted in found:
+        return _part(None)
     seq = copy.record.get("seq")
-    if isinstance(seq, int) and seq > evidence.published().seq:
+    finished = any(line.endswith(b"\n") or not wanted.startswith(line) for line in found)
+    if isinstance(seq, int) and seq > evidence.published().seq and not finished:
         return _part(None, pending=True)
-    return _part("is missing from the anchors")
+    return _part(
+        "was altered: it is not what the record asks for" if found else "is missing from the anchors"
+    )
+
+
+def _anchor_of(copy: Copy) -> bytes:
+    return blockchain_anchor.anchor_line(copy.hash_value, str(copy.record.get("timestamp")))
 
 
 def _anchored(copy: Copy) -> bool:
-    wanted = blockchain_anchor.anchor_line(copy.hash_value, str(copy.record.get("timestamp")))
-    return wanted[:-1] in blockchain_anchor.lines_about(copy.hash_value)
+    return _anchor_of(copy) in blockchain_anchor.lines_about(copy.hash_value)
 
 
 def _alert_fault(copy: Copy, row: FairnessCheck | None) -> str | None:

@@ -44,6 +44,11 @@ def test_a_crash_at_any_step_of_a_publish_is_completed_by_the_next(database: Non
         add(2 * step, alert="a sentence for people")
         crashed = dies(Fate(step, when), compliance_logger.publish)
         crashes += crashed
+        # What the crash left is pending, or there already, and no alteration.
+        assert [
+            compliance_logger.verify_record(f"rec-{n}", TENANT)["failed"] for n in (2 * step - 1, 2 * step)
+        ] == [[], []]
+        assert compliance_logger.health(NOW)["damaged"] is None
         said = compliance_logger.publish()
         assert (said["pending"], said["reason"], said["damaged"]) == (0, None, None)
         kit.assert_in_order(2 * step)
@@ -112,6 +117,9 @@ def test_a_line_torn_at_any_byte_is_completed(quick: None) -> None:
             "UPDATE evidence_state SET published_seq = 1, log_bytes = :log, anchor_bytes = :anchors",
             log=len(log), anchors=len(anchors),
         )  # fmt: skip
+        assert compliance_logger.health(NOW)["damaged"] is None
+        for number in (1, 2, 3):
+            assert compliance_logger.verify_record(f"rec-{number}", TENANT)["failed"] == []
         compliance_logger.publish()
         assert kit.log_bytes() == wanted
         assert kit.anchor_bytes() == wanted_anchors
