@@ -159,8 +159,15 @@ class Intake:
             )
         return np.array([*labels, UNKNOWN], dtype=object)[codes]
 
-    def _coded(self, values: Any) -> tuple[NDArray[np.intp], list[str]]:
+    def _coded(self, values: "pd.Series[Any]") -> tuple[NDArray[np.intp], list[str]]:
         codes, labels = canonical_labels(values)
+        if any("\0" in label for label in labels):
+            raise InvalidInput(
+                f"Column {values.name!r} has a text with a NUL character, which no database keeps.",
+                field="columns",
+                got="a NUL character",
+                expected="text without NUL",
+            )
         missing = matching(labels, self.layout.missing_values)
         if not missing.any():
             return codes, labels

@@ -10,8 +10,10 @@ Cursor = Annotated[str | None, Field(max_length=200, description="`next_cursor` 
 Label = Annotated[str, Field(max_length=1000)] | int | float | bool
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no text with a NUL
 PATTERNS_IN_WORDS = {
-    NAME_PATTERN: "1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit"
+    NO_NUL: "text without a NUL character, which no database keeps",
+    NAME_PATTERN: "1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit",
 }
 """What a pattern asks for, for the person whose text does not match it."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from fairlens_backend.schemas._base import NAME_PATTERN, Body, Cursor, Label, Limit, PageQuery, Query
+from fairlens_backend.schemas._base import NAME_PATTERN, NO_NUL, Body, Cursor, Label, Limit, PageQuery, Query
 
 MAX_EVALUATED_ROWS = 200_000
 MAX_DEMO_ROWS = 20_000
@@ -13,7 +13,7 @@ MAX_CHECKS = 1000
 MAX_METADATA_CHARACTERS = 65_536
 MAX_METADATA_DEPTH = 20
 
-ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
 ModelName = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits, . _ -")]
 # Beyond 2^53 a number is not the same in every JSON reader, and a record must be.
 GroupSize = Annotated[int, Field(ge=1, le=10**12)]

@@ -1,0 +1,276 @@
+"""Every route: without a token, with every role that is too low, with one that may, and with one bad body."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from fairlens_backend import config, credentials, telemetry
+from fairlens_backend.auth import access_of
+from tests.api import (
+    EVALUATE,
+    PASSWORD,
+    REGISTER,
+    ROLES,
+    SUBMIT,
+    Caller,
+    People,
+    assert_envelope,
+    log_in,
+    submission,
+)
+
+HTML = {"/docs", "/docs/ui/<path:name>", "/static/<path:filename>"}
+
+
+@dataclass
+class Route:
+    """One route of the table: who may call it, how it succeeds, how it is refused for what was sent."""
+
+    method: str
+    rule: str
+    role: str | None
+    good: dict[str, Any] = field(default_factory=dict)
+    bad: dict[str, Any] | None = None
+    status: int = 200
+    path: str = ""
+    bad_path: str = ""
+    bad_status: int = 422
+    by_key: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.rule}"
+
+
+def get(rule: str, role: str | None, bad: str | None, **more: Any) -> Route:
+    """A GET whose bad request is a query string or another path."""
+    if bad is None or bad.startswith("/"):
+        return Route("GET", rule, role, bad_path=bad or "", **more)
+    return Route("GET", rule, role, bad={"query_string": bad}, **more)
+
+
+def post(rule: str, role: str | None, good: Any, bad: Any, status: int = 200, **more: Any) -> Route:
+    """A POST of JSON bodies."""
+    return Route("POST", rule, role, {"json": good}, {"json": bad}, status, **more)
+
+
+ROUTES = [
+    get("/", None, None),
+    get("/api/health", None, "ready=perhaps"),
+    post("/api/login", None, {"username": "{username}", "password": PASSWORD}, {"username": 5, "password": "x"}),
+    post("/api/refresh", None, {"refresh_token": "{refresh_token}"}, {"refresh": "x"}),
+    Route("POST", "/api/logout", "monitor"),
+    get("/api/models", "monitor", "limit=0"),
+    post(REGISTER, "admin", {"model_name": "a-new-one"}, {"model_name": "../x"}, 201),
+    post(EVALUATE, "monitor", {"n_samples": 200, "seed": 1}, {"n_samples": 0}),
+    post(SUBMIT, "monitor", submission(), submission(rows="x"), by_key=True),
+    get("/api/monitor_fairness", None, "scenario=foul"),
+    get("/api/fairness_trend", "monitor", "metric=beauty"),
+    get("/api/pre_alert", "monitor", "threshold=nan"),
+    get("/api/predict_fairness_drift", "monitor", "horizon=0"),
+    get("/api/audit_history", "auditor", "cursor=none"),
+    get("/api/verify_alert/<string:record_id>", "auditor", "/api/verify_alert/" + "x" * 65, path="/api/verify_alert/{record_id}"),
+    get("/api/alerts/<string:record_id>/text", "auditor", f"/api/alerts/{'x' * 65}/text", path="/api/alerts/{record_id}/text"),
+    get("/api/get_anchor/<string:hash>", None, "/api/get_anchor/xyz", path="/api/get_anchor/{hash}"),
+    post("/api/admin/users", "admin", {"username": "{new_name}", "password": PASSWORD, "role": "monitor"},
+         {"username": "a b", "password": PASSWORD, "role": "monitor"}, 201),
+    get("/api/admin/users", "admin", "limit=many"),
+    Route("DELETE", "/api/admin/users/<username>", "admin", path="/api/admin/users/{username}", bad_path="/api/admin/users/" + "x" * 201),
+    post("/api/admin/api_keys", "admin", {"name": "nightly", "scope": "submit"}, {"name": "", "scope": "all"}, 201),
+    get("/api/admin/api_keys", "admin", "cursor=%2e%2e%2f"),
+    Route("DELETE", "/api/admin/api_keys/<id>", "admin", path="/api/admin/api_keys/{key_id}", bad_path="/api/admin/api_keys/first"),
+    Route("POST", "/api/admin/reset_key", "admin", bad={"data": b"{", "content_type": "application/json"}, bad_status=400),
+    get("/openapi.json", None, None),
+    get("/docs", None, None),
+    get("/docs/ui/<path:name>", None, "/docs/ui/none.js", path="/docs/ui/css/swagger-ui.css", bad_status=404),
+    get("/static/<path:filename>", None, "/static/none.css", path="/static/pages.css", bad_status=404),
+]  # fmt: skip
+TABLE = pytest.mark.parametrize("route", ROUTES, ids=str)
+
+
+@pytest.fixture
+def known(app: Flask, people: People, loan_model: dict[str, Any]) -> dict[str, str]:
+    """Names of what exists in the tenant: a record with an alert, its hash, a key, users."""
+    record = assert_envelope(people.monitor.post(SUBMIT, submission()), 200)
+    key = assert_envelope(
+        people.admin.post("/api/admin/api_keys", {"name": "machine", "scope": "submit"}), 201
+    )
+    return {
+        "record_id": record["record_id"],
+        "hash": record["evidence"]["hash"],
+        "key_id": str(key["id"]),
+        "key": key["key"],
+        "username": people.monitor.username,
+        "new_name": f"new-{people.tenant}",
+        "refresh_token": people.monitor.refresh_token,
+    }
+
+
+def filled(value: Any, known: dict[str, str]) -> Any:
+    """The request with the names of this tenant in it."""
+    if isinstance(value, dict):
+        return {name: filled(inner, known) for name, inner in value.items()}
+    return value.format(**known) if isinstance(value, str) and "{" in value else value
+
+
+def knock(caller: Caller, route: Route, known: dict[str, str], given: dict[str, Any] | None = None) -> Any:
+    """Call a route with what succeeds, or with `given`."""
+    return caller.call(route.method, filled(route.path or route.rule, known), **filled(given or {}, known))
+
+
+def test_the_table_has_every_route(app: Flask) -> None:
+    """A route that is not in the table above is tested by nobody; one that is gone must leave it."""
+    there = {
+        (method, str(rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert {(route.method, route.rule) for route in ROUTES} == there
+
+
+def test_every_view_says_who_may_call_it(app: Flask) -> None:
+    """No view relies on the default, which refuses everybody."""
+    silent = [
+        name
+        for name, view in app.view_functions.items()
+        if access_of(view) is None and not name.endswith("static")
+    ]
+    assert silent == []
+
+
+@TABLE
+def test_without_a_token(route: Route, client: FlaskClient, known: dict[str, str]) -> None:
+    """401 where a role is needed, even with a body that is wrong; an open route answers."""
+    if route.role is not None:
+        for given in (route.good, route.bad or {}):
+            answer = knock(Caller(client), route, known, given)
+            assert_envelope(answer, 401, "not_authenticated")
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    elif route.rule in HTML:
+        assert knock(Caller(client), route, known).status_code == 200
+    elif route.rule == "/openapi.json":
+        assert knock(Caller(client), route, known).get_json()["openapi"].startswith("3.1")
+    else:
+        assert_envelope(knock(Caller(client), route, known, route.good), route.status)
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if one.role not in (None, "monitor")], ids=str)
+def test_each_role_that_is_too_low(route: Route, people: People, known: dict[str, str]) -> None:
+    """403 that names both roles, whatever the body holds."""
+    for role in ROLES[: ROLES.index(route.role or "monitor")]:
+        for given in (route.good, route.bad or {}):
+            details = assert_envelope(knock(people.of(role), route, known, given), 403, "not_allowed")
+            assert (details["role"], details["required_role"]) == (role, route.role)
+
+
+@TABLE
+def test_each_role_that_may(route: Route, people: People, operator: Caller, known: dict[str, str]) -> None:
+    """The lowest role that may, succeeds; the key rotation belongs to the operator's administrators alone."""
+    if route.rule in HTML or route.rule == "/openapi.json":
+        assert knock(people.monitor, route, known).status_code == 200
+        return
+    caller = people.of(route.role or "monitor")
+    if route.rule == "/api/admin/reset_key":
+        assert_envelope(knock(caller, route, known), 403, "not_allowed")
+        caller = operator
+    assert_envelope(knock(caller, route, known, route.good), route.status)
+
+
+@TABLE
+def test_higher_roles_may_too(route: Route, people: People, known: dict[str, str]) -> None:
+    """monitor ⊂ auditor ⊂ admin: a bad body gets beyond the role check with every higher role."""
+    for role in ROLES[ROLES.index(route.role or "monitor") :]:
+        answer = knock(people.of(role), route, known, route.bad)
+        assert answer.status_code not in (401, 500) and (
+            route.rule == "/api/admin/reset_key" or answer.status_code != 403
+        )
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if one.bad or one.bad_path], ids=str)
+def test_one_bad_request(route: Route, people: People, operator: Caller, known: dict[str, str]) -> None:
+    """The answer names the field that is wrong, and nothing of it is a fault of the server."""
+    caller = operator if route.rule == "/api/admin/reset_key" else people.admin
+    path = route.bad_path or filled(route.path or route.rule, known)
+    details = assert_envelope(caller.call(route.method, path, **(route.bad or {})), route.bad_status)
+    if route.bad_status == 422:
+        assert details["field"] and details["expected"]
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if one.role], ids=str)
+def test_a_key_opens_what_its_scope_names(route: Route, client: FlaskClient, known: dict[str, str]) -> None:
+    """A key with the scope `submit` submits; at every other door that needs a role it is refused."""
+    answer = knock(Caller(client), route, known, {**route.good, "headers": {"X-Api-Key": known["key"]}})
+    assert_envelope(answer, route.status if route.by_key else 403, None if route.by_key else "not_allowed")
+
+
+def signed(people: People, **changes: Any) -> str:
+    """The monitor's access token with other claims, signed with the server's secret."""
+    claims = jwt.decode(people.monitor.token or "", options={"verify_signature": False})
+    return jwt.encode({**claims, **changes}, config.current().jwt_secret, algorithm="HS256")
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if one.role], ids=str)
+def test_tokens_that_are_not_good(
+    route: Route, people: People, client: FlaskClient, known: dict[str, str]
+) -> None:
+    """Expired, tampered, unsigned, of another secret, a refresh token, another role, no token at all: 401 everywhere."""
+    good = people.monitor.token or ""
+    head, body, signature = good.split(".")
+    claims = jwt.decode(good, options={"verify_signature": False})
+    past = int((telemetry.utc_now() - timedelta(seconds=1)).timestamp())
+    tokens = {
+        "expired": signed(people, exp=past),
+        "tampered": f"{head}.{body[:-2]}{'AA' if body[-2:] != 'AA' else 'BB'}.{signature}",
+        "cut": good[:-4],
+        "unsigned": jwt.encode(claims, None, algorithm="none"),
+        "foreign": jwt.encode(claims, "another-secret-of-32-characters-or-more", algorithm="HS256"),
+        "refresh": people.monitor.refresh_token,
+        "promoted": signed(people, role="admin"),
+        "moved": signed(people, tenant="default"),
+        "nobody": signed(people, sub="nobody"),
+        "empty": "",
+        "odd": "' OR 1=1 --",
+    }
+    for name, token in tokens.items():
+        assert (name, knock(Caller(client, token), route, known, route.good).status_code) == (name, 401)
+
+
+def test_a_promoted_user_logs_in_anew(app: Flask, people: People) -> None:
+    """A token of a deleted user works no longer, at once."""
+    assert_envelope(people.admin.delete(f"/api/admin/users/{people.auditor.username}"), 200)
+    assert_envelope(people.auditor.get("/api/audit_history"), 401, "not_authenticated")
+    with pytest.raises(credentials.NotAuthenticated):
+        log_in(app, people.auditor.username)
+
+
+def test_no_tenant_sees_another_ones(people: People, others: People, known: dict[str, str]) -> None:
+    """Every route with an id answers 404 for another tenant's, every list is without it, every figure too."""
+    there = others.admin
+    for path in ("/api/verify_alert/{record_id}", "/api/alerts/{record_id}/text"):
+        assert_envelope(there.get(path.format(**known)), 404, "not_found")
+    for path in ("/api/admin/users/{username}", "/api/admin/api_keys/{key_id}"):
+        assert_envelope(there.delete(path.format(**known)), 404, "not_found")
+    assert assert_envelope(there.get("/api/audit_history"), 200)["items"] == []
+    assert assert_envelope(there.get("/api/models"), 200)["items"] == []
+    assert assert_envelope(there.get("/api/admin/api_keys"), 200)["items"] == []
+    names = {user["username"] for user in assert_envelope(there.get("/api/admin/users"), 200)["items"]}
+    assert names == {others.of(role).username for role in ROLES}
+    assert assert_envelope(there.get("/api/fairness_trend"), 200)["n_checks"] == 0
+    assert assert_envelope(there.get("/api/pre_alert"), 200)["n_checks"] == 0
+    assert_envelope(there.get("/api/fairness_trend?model=hiring"), 404, "not_found")
+    assert_envelope(there.post(EVALUATE, {"n_samples": 100}), 404, "not_found")
+    assert_envelope(
+        there.post(
+            "/api/admin/users",
+            {"username": "spy", "password": PASSWORD, "role": "admin", "tenant": people.tenant},
+        ),
+        403,
+    )
+    # What was refused changed nothing: the owner still has all of it.
+    assert_envelope(people.monitor.get("/api/fairness_trend?model=hiring"), 200)
+    assert_envelope(people.auditor.get(f"/api/verify_alert/{known['record_id']}"), 200)
+    assert assert_envelope(people.admin.get("/api/admin/api_keys"), 200)["items"][0]["revoked_at"] is None
