@@ -57,7 +57,8 @@ class CsvFile:
                 got=kind,
                 expected="CSV",
             )
-        header = next(self._pieces(header=None, nrows=1), None)
+        # Two lines: when the first row of values is longer than the header, the parser would drop what is too much.
+        header = next(self._pieces(header=None, nrows=2, dtype=str), None)
         if header is None or header.empty:
             raise MalformedInput(
                 "The file is empty; a header and rows were expected.",
