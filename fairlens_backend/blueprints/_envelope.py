@@ -3,7 +3,7 @@
 import errno
 from typing import Any
 
-from flask import Flask, Response, current_app, g, jsonify
+from flask import Flask, Response, current_app, g, jsonify, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -89,13 +89,25 @@ def _http_failure(error: HTTPException) -> Response:
     code, message = HTTP_CODES.get(status, ("http_error", error.description or "The request failed."))
     details: dict[str, Any] = {}
     if isinstance(error, RequestEntityTooLarge):
-        details = {"limit_bytes": g.get("body_limit"), "setting": g.get("body_limit_setting")}
-        message = f"The body is larger than the {g.get('body_limit')} bytes that {g.get('body_limit_setting')} allows."
+        details, message = _too_large()
     answer = _envelope("error", None, message, {"code": code, "details": details}, status)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after", "location"):
             answer.headers[name] = value
     return answer
+
+
+def _too_large() -> tuple[dict[str, Any], str]:
+    if request.content_length is not None and request.content_length <= g.body_limit:
+        # The whole is small enough, so the form's parser refused: a text part is kept in memory, as JSON is.
+        limit = request.max_form_memory_size
+        return {"limit_bytes": limit, "setting": "MAX_JSON_BYTES"}, (
+            f"A part of the form that is no file is larger than the {limit} bytes that MAX_JSON_BYTES allows, or the form has "
+            f"more than {request.max_form_parts} parts."
+        )
+    limit, setting = g.body_limit, g.body_limit_setting
+    message = f"The body is larger than the {limit} bytes that {setting} allows."
+    return {"limit_bytes": limit, "setting": setting}, message
 
 
 def _rate_limited(error: HTTPException) -> errors.RateLimited:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Flask, Request, Response, current_app, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import MalformedInput, UnsupportedMedia
@@ -50,7 +51,8 @@ def start_request() -> None:
     settings = config.current()
     g.body_limit = settings.max_upload_bytes if upload else settings.max_json_bytes
     g.body_limit_setting = "MAX_UPLOAD_BYTES" if upload else "MAX_JSON_BYTES"
-    request.max_content_length = g.body_limit
+    # A stream of unknown length ends silently at its limit: one byte more shows that there was more.
+    request.max_content_length = g.body_limit + (request.content_length is None)
     request.max_form_memory_size = settings.max_json_bytes
 
 
@@ -79,7 +81,10 @@ def check_body() -> None:
             got=came,
             expected=expected,
         )
-    if request.get_data(cache=True) == b"":
+    data = request.get_data(cache=True)
+    if len(data) > g.body_limit:
+        raise RequestEntityTooLarge
+    if data == b"":
         raise MalformedInput("The body is empty; a JSON object was expected.", expected="a JSON object")
     body = request.get_json()
     if not isinstance(body, (dict, list)):
