@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib import request
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 
 from fairlens_backend import config
 from tests.conftest import PROJECT_ROOT, TEST_SECRETS
@@ -70,6 +70,10 @@ class LiveServer:
         except HTTPError as error:
             with error:
                 return error.code, json.load(error)
+        except URLError as error:
+            raise AssertionError(
+                f"no answer ({error.reason}); the server's log ends:\n{_end_of(self.log_path)}"
+            ) from error
 
     def login(self, username: str | None = None, password: str | None = None) -> str:
         """The access token of the first administrator, or of the named user."""
@@ -116,6 +120,8 @@ def live_server(tmp_path: Path, *, workers: int = 2, **settings: str) -> Iterato
     try:
         _wait(url, log_path)
         yield LiveServer(url, port, process.pid, config.load_settings(environ), environ, log_path)
+        # A worker that cannot start takes gunicorn with it, after another one has answered.
+        assert process.poll() is None, f"the server ended by itself:\n{_end_of(log_path)}"
     finally:
         _stop(process)
 
@@ -146,8 +152,11 @@ def _wait(url: str, log_path: Path) -> None:
         with _open(f"{url}/api/health", timeout=START_TIMEOUT_S) as answer:
             assert answer.status == 200
     except OSError as error:
-        written = log_path.read_text(encoding="utf-8", errors="replace")[-4000:]
-        raise AssertionError(f"the server did not start ({error}):\n{written}") from error
+        raise AssertionError(f"the server did not start ({error}):\n{_end_of(log_path)}") from error
+
+
+def _end_of(log_path: Path) -> str:
+    return log_path.read_text(encoding="utf-8", errors="replace")[-4000:]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

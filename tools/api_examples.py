@@ -1,0 +1,109 @@
+"""One example call of every route, in an order in which each works after those before it.
+
+`make_docs` writes them into the README as curl lines and into the Postman collection as requests. `<name>` in a text
+is a variable: `$NAME` in the shell, `{{name}}` in Postman.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Example:
+    """One call.
+
+    Parameters
+    ----------
+    method, path : as the OpenAPI document spells them
+    body : sent as JSON
+    values : what stands for each `{variable}` of the path
+    query : sent in the address
+    keeps : variables for the calls after it, by the place of their value in the answer
+    """
+
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    keeps: dict[str, str] = field(default_factory=dict)
+
+
+TOKENS = {"token": "data.access_token", "refresh": "data.refresh_token"}
+
+EXAMPLES: tuple[Example, ...] = (
+    Example("GET", "/"),
+    Example("GET", "/api/health", query={"ready": "1"}),
+    Example("POST", "/api/login", {"username": "admin", "password": "<password>"}, keeps=TOKENS),
+    Example("POST", "/api/refresh", {"refresh_token": "<refresh>"}, keeps=TOKENS),
+    Example("GET", "/api/models", query={"limit": "20"}),
+    Example(
+        "POST",
+        "/api/models/register",
+        {
+            "model_name": "hiring",
+            "version": "v1",
+            "columns": {"decision": "hired", "truth": "stayed", "protected": ["sex"]},
+            "favourable": {"decision": ["yes"], "truth": ["yes"]},
+            "reference_groups": {"sex": "male"},
+        },
+    ),
+    Example(
+        "POST",
+        "/api/evaluate_model",
+        {"model_name": "loan_model", "mode": "demo", "n_samples": 1000, "drift_level": 0.4},
+        keeps={"record": "data.record_id", "hash": "data.evidence.hash"},
+    ),
+    Example(
+        "POST",
+        "/api/submit_predictions",
+        {
+            "model_name": "hiring",
+            "rows": [
+                {"hired": "yes", "stayed": "yes", "sex": "male"},
+                {"hired": "no", "stayed": "yes", "sex": "female"},
+            ],
+        },
+    ),
+    Example("GET", "/api/monitor_fairness", query={"scenario": "drifted", "n_samples": "1000"}),
+    Example("GET", "/api/fairness_trend", query={"metric": "dir", "window": "10", "model": "loan_model"}),
+    Example("GET", "/api/pre_alert", query={"metric": "dir", "window": "10", "model": "loan_model"}),
+    Example("GET", "/api/predict_fairness_drift", query={"model": "loan_model", "horizon": "3"}),
+    Example("GET", "/api/audit_history", query={"limit": "20", "alert": "true"}),
+    Example("GET", "/api/verify_alert/{record_id}", values={"record_id": "<record>"}),
+    Example("GET", "/api/alerts/{record_id}/text", values={"record_id": "<record>"}),
+    Example("GET", "/api/get_anchor/{hash}", values={"hash": "<hash>"}),
+    Example(
+        "POST",
+        "/api/admin/users",
+        {"username": "ann", "password": "three-blue-lamps-7", "role": "auditor"},
+    ),
+    Example("GET", "/api/admin/users", query={"limit": "20"}),
+    Example("DELETE", "/api/admin/users/{username}", values={"username": "ann"}),
+    Example(
+        "POST",
+        "/api/admin/api_keys",
+        {"name": "loan service", "scope": "submit"},
+        keeps={"key": "data.key", "key_id": "data.id"},
+    ),
+    Example("GET", "/api/admin/api_keys", query={"limit": "20"}),
+    Example("DELETE", "/api/admin/api_keys/{id}", values={"id": "<key_id>"}),
+    Example("POST", "/api/admin/reset_key"),
+    Example("POST", "/api/logout"),
+    Example("GET", "/openapi.json"),
+    Example("GET", "/docs"),
+    Example("GET", "/docs/ui/{name}", values={"name": "css/swagger-ui.css"}),
+    Example("GET", "/static/{filename}", values={"filename": "pages.css"}),
+)
+
+# What the variables are before a call has kept one. The password is the reader's to fill in.
+VARIABLES = {
+    "base": "http://127.0.0.1:5050",
+    "password": "",
+    "token": "",
+    "refresh": "",
+    "record": "",
+    "hash": "",
+    "key": "",
+    "key_id": "",
+}
