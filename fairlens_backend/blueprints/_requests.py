@@ -4,6 +4,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -26,6 +27,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 }
 ONE_YEAR_S = 31_536_000
+DRAINED_BYTES = 33_554_432
 
 
 class JsonRequest(Request):
@@ -94,6 +96,8 @@ def check_body() -> None:
 
 def finish_request(answer: Response) -> Response:
     """Add the headers and write the log line."""
+    if answer.status_code >= 400:
+        _drain()
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
     if config.current().production:
@@ -111,6 +115,20 @@ def finish_request(answer: Response) -> Response:
         milliseconds=round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 2),
     )
     return answer
+
+
+def _drain() -> None:
+    """Read what a refused request still sends, up to a bound.
+
+    Most clients send all before they read; a connection closed on them loses the answer that says why.
+    """
+    # Only where the server marks the body's end: elsewhere a read beyond it would wait for ever.
+    if not request.environ.get("wsgi.input_terminated"):
+        return
+    left = DRAINED_BYTES
+    with suppress(OSError, ValueError):  # the client is gone, or its chunks are torn: there is nobody to tell
+        while left > 0 and (piece := request.environ["wsgi.input"].read(min(65_536, left))):
+            left -= len(piece)
 
 
 def init_app(app: Flask) -> None:
