@@ -46,7 +46,7 @@ class KmsKeyProvider:
             from botocore.exceptions import BotoCoreError, ClientError
         except ImportError:
             raise ConfigurationError(
-                "KEY_PROVIDER is aws_kms, which needs the package boto3. Install it with: pip install 'fairlens[kms]'",
+                "KEY_PROVIDER is aws_kms, which needs the package boto3. Install it with: pip install 'fairlens[aws]'",
                 field="KEY_PROVIDER",
             ) from None
         key_id = self.settings.kms_key_id

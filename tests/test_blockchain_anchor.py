@@ -117,3 +117,16 @@ def test_foreign_anchors_disturb_no_publish(database: None) -> None:
     said = compliance_logger.verify_all()
     assert (said["ok"], said["anchors"]) == (True, 6)
     assert compliance_logger.verify_record("rec-2", kit.TENANT)["valid"]
+
+
+def test_a_publish_takes_away_the_beginning_of_a_foreign_anchor(database: None) -> None:
+    """What a crash left of an anchor that nobody asks for again is cut off, though the publish has nothing to write."""
+    from fairlens_backend import compliance_logger
+
+    kit.add(1)
+    compliance_logger.publish()
+    before = kit.anchor_bytes()
+    for length in (1, 100, len(before) - 1):
+        evidence_files.anchor_path().write_bytes(before + before[:length])
+        assert compliance_logger.publish()["damaged"] is None
+        assert kit.anchor_bytes() == before

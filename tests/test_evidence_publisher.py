@@ -29,7 +29,9 @@ def test_a_file_that_became_shorter_is_reported_and_never_mended(quick: None, fi
     first = whole.index(b"\n") + 1
     left = whole[: {"in a line": first + 50, "between lines": first, "everything": 0}[cut]]
     path.write_bytes(left)
-    assert path.name in compliance_logger.health(NOW)["damaged"]
+    assert (
+        f"{path.name}: {len(left)} bytes are left of {len(whole)}" in compliance_logger.health(NOW)["damaged"]
+    )
     add(4)
     said = compliance_logger.publish()
     assert said["pending"] == 0

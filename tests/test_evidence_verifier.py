@@ -264,3 +264,32 @@ def test_a_name_that_imitates_a_line_misleads_nobody(database: None) -> None:
     add(2)
     compliance_logger.publish()
     assert failed("rec-1") == failed("rec-2") == []
+
+
+def test_when_nothing_decides_both_copies_are_named(three: None) -> None:
+    """The last record's row with a new hash and the anchor gone: row and line contradict each other, and nobody vouches."""
+    row = kit.rows()[2]
+    forged = kit.digest(kit.record(row) | {"model": "forged"})
+    kit.sql("UPDATE fairness_checks SET model = 'forged', hash_value = :hash WHERE seq = 3", hash=forged)
+    edit_line(3, lambda line: b"", evidence_files.anchor_path())
+    assert failed("rec-3") == ["row", "line", "anchor"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "part"),
+    [
+        ("UPDATE fairness_checks SET dir = 0.5 WHERE seq = 2", "row"),
+        ("UPDATE fairness_checks SET prev_hash = 'x' WHERE seq = 2", "chain"),
+        ("UPDATE fairness_checks SET hash_value = 'x' WHERE seq = 2", "chain"),
+        ("DELETE FROM fairness_checks WHERE seq = 2", "row"),
+        ("DELETE FROM fairness_checks WHERE seq = 3", "row"),
+    ],
+)
+def test_the_full_scan_names_rows_and_links(three: None, statement: str, part: str) -> None:
+    """Row, chain and what follows from them, with the record's place."""
+    kit.sql(statement)
+    said = compliance_logger.verify_all()
+    assert not said["ok"]
+    assert part in {failure["part"] for failure in said["failures"]}
+    assert {failure["seq"] for failure in said["failures"]} <= {2, 3}
+    assert len(compliance_logger.verify_all(limit=1)["failures"]) == 1

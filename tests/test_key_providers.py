@@ -136,14 +136,14 @@ def test_kms_without_boto3_says_what_to_install(make_settings: Any, monkeypatch:
     """The package is an extra: its absence is a sentence, not an ImportError."""
     monkeypatch.setitem(sys.modules, "boto3", None)
     made = make_settings(KEY_PROVIDER="aws_kms", KMS_KEY_ID=ARN, KMS_CIPHERTEXT="AAAA")
-    with pytest.raises(ConfigurationError, match=r"fairlens\[kms\]"):
+    with pytest.raises(ConfigurationError, match=r"fairlens\[aws\]"):
         key_providers.KmsKeyProvider(made).master_key()
 
 
 @pytest.fixture
 def amazon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials that are none, so that boto3 signs its requests."""
-    pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'fairlens[kms]')")
+    pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'fairlens[aws]')")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
