@@ -175,7 +175,7 @@ def compute_all_metrics(
     Returns
     -------
     dict with dir, spd, eod, aod (both signed), theil, female_rate, male_rate (None when no group is called so),
-    privileged, unprivileged, privileged_rate, unprivileged_rate, severity, alert, message. An undefined figure is None;
+    privileged, unprivileged, privileged_rate, unprivileged_rate, sample_size, severity, alert, message. An undefined figure is None;
     eod, aod and theil are None without the column of the truth.
 
     Examples
@@ -202,6 +202,7 @@ def compute_all_metrics(
         "unprivileged": other,
         "privileged_rate": comparison.rate(reference),
         "unprivileged_rate": comparison.rate(other),
+        "sample_size": result["sample_size"],
         "severity": severity,
         "alert": result["alert"],
         "message": f"{severity}: {result['sentences'][0]}",

@@ -14,6 +14,7 @@ from fairlens_backend.storage.session import read_snapshot, unit_of_work
 DEFAULT_TENANT = "default"
 DEFAULT_MODEL = "loan_model"
 LEVEL_ALREADY_UNDER = "the moving average is beyond the threshold"
+ALWAYS_MEASURED = ("sample_size", "severity", "alert", "message")
 METRIC_OF_SHORT = {metric.short_name: metric for metric in METRICS}
 
 
@@ -35,7 +36,18 @@ def log_to_db(
     Returns
     -------
     the record that was kept
+
+    Raises
+    ------
+    InvalidInput : what `compute_all_metrics` always gives is missing; the error names it
     """
+    missing = [name for name in ALWAYS_MEASURED if name not in metrics]
+    if missing:
+        raise InvalidInput(
+            f"metrics lacks {', '.join(missing)}; the result of compute_all_metrics was expected.",
+            field=f"metrics.{missing[0]}",
+            expected="the result of compute_all_metrics",
+        )
     now = now or telemetry.utc_now()
     audit_id, record_id = audit_runner.new_id("aud", now), audit_runner.new_id("rec", now)
     result, counts = dict(metrics), dict[str, Any]()
