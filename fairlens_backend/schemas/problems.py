@@ -63,10 +63,8 @@ def problems_of(error: ValidationError) -> list[dict[str, Any]]:
         if of_label:
             path = path[:-1]
         if path in by_path and of_label:
-            # Every member of the union refuses for itself; a length is said before a type.
-            if found["type"] in _LENGTHS:
-                by_path[path] = _problem(path, found)
-            elif not by_path[path].pop("_length", False):
+            # Every member of the union refuses for itself; of a text, only its length can be wrong.
+            if not isinstance(found["input"], str):
                 by_path[path] = _described(path, found, "a text, a number or a truth value")
             continue
         by_path[path] = _problem(path, found)
