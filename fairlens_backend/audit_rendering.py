@@ -1,0 +1,183 @@
+"""An audit's result for a person: a table in plain text, and in HTML without scripts and without outside resources."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from fairlens_backend.core.severity import SEVERITIES
+from fairlens_backend.metric_catalogue import CATALOGUE
+
+__all__ = ["as_html", "as_page", "as_rows", "as_text"]
+
+COLUMNS: Final = (
+    "attribute",
+    "metric",
+    "value",
+    "95 % interval",
+    "limit",
+    "severity",
+    "groups",
+    "p adjusted",
+)
+_NUMBERS: Final = frozenset({"value", "p adjusted"})
+_NUMBER_CLASS: Final = ' class="n"'
+_SENTENCES_SHOWN: Final = 6
+_STYLE: Final = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1a1a1a}"
+    "table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;padding:.3rem .6rem;"
+    "border-bottom:1px solid #ccc;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}"
+    "caption{text-align:left;font-weight:600;padding:.3rem 0}"
+)
+
+
+def as_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One flat row for each attribute and metric, in the order of the result."""
+    return [_flat(metric) for metrics in result["attributes"].values() for metric in metrics.values()]
+
+
+def as_text(result: Mapping[str, Any], *, all_rows: bool = True) -> str:
+    """The result as a table of fixed width, the worst first, and its findings in sentences.
+
+    Parameters
+    ----------
+    result : what `assess` returns
+    all_rows : also those that were not measured, with the reason
+    """
+    shown = [cells for metric, cells in _table(result) if all_rows or metric["status"] == "ok"]
+    lines = [_headline(result), ""]
+    widths = [max(len(name), *(len(row[name]) for row in shown)) if shown else 0 for name in COLUMNS]
+    if shown:
+        for row in ({name: name for name in COLUMNS}, *shown):
+            cells = (
+                row[name].rjust(width) if name in _NUMBERS else row[name].ljust(width)
+                for name, width in zip(COLUMNS, widths, strict=True)
+            )
+            lines.append("  ".join(cells).rstrip())
+        lines.append("")
+    sentences = [*result["sentences"], *result.get("remarks", ())]
+    lines += [f"- {sentence}" for sentence in (sentences if all_rows else sentences[:_SENTENCES_SHOWN])]
+    return "\n".join(lines) + "\n"
+
+
+def as_html(result: Mapping[str, Any]) -> str:
+    """The same as a fragment of HTML, every text escaped."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in COLUMNS)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{_NUMBER_CLASS if name in _NUMBERS else ''}>{escape(cells[name])}</td>" for name in COLUMNS
+        )
+        + "</tr>"
+        for _, cells in _table(result)
+    )
+    sentences = "".join(
+        f"<li>{escape(text)}</li>" for text in [*result["sentences"], *result.get("remarks", ())]
+    )
+    return (
+        f"<div><p><strong>{escape(_headline(result))}</strong></p>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{sentences}</ul></div>"
+    )
+
+
+def as_page(result: Mapping[str, Any], title: str) -> str:
+    """A whole HTML document: the result, and every group with its rates."""
+    name = escape(title)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{name}</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
+        f"{as_html(result)}{_groups(result)}</body></html>\n"
+    )
+
+
+def _flat(metric: Mapping[str, Any]) -> dict[str, Any]:
+    interval = metric.get("confidence_interval") or {}
+    compared = [*metric["groups_compared"], None, None]
+    return {
+        "attribute": metric["attribute"],
+        "metric": metric["name"],
+        "value": metric["value"],
+        "lower": interval.get("lower"),
+        "upper": interval.get("upper"),
+        "interval_method": interval.get("method"),
+        "signed": metric["signed"],
+        "threshold": metric["threshold"],
+        "breached": metric["breached"],
+        "confirmed": metric.get("confirmed"),
+        "significant": metric["significant"],
+        "severity": metric["severity"],
+        "group": compared[0],
+        "reference": compared[1],
+        "p_value": metric["p_value"],
+        "p_adjusted": metric["p_adjusted"],
+        "status": metric["status"],
+        "reason": metric["reason"],
+        "sentence": metric.get("sentence"),
+    }
+
+
+def _table(result: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    """Each flat row with its cells as texts, the worst first."""
+    rows = sorted(as_rows(result), key=lambda row: (row["status"] != "ok", SEVERITIES.index(row["severity"])))
+    for row in rows:
+        ok = row["status"] == "ok"
+        groups = " / ".join(group for group in (row["group"], row["reference"]) if group is not None)
+        interval = "" if row["lower"] is None else f"{_number(row['lower'])} to {_number(row['upper'])}"
+        cells = {
+            "attribute": str(row["attribute"]),
+            "metric": row["metric"],
+            "value": _number(row["value"]) if ok else "-",
+            "95 % interval": interval,
+            "limit": _limit(row["metric"], row["threshold"]),
+            "severity": row["severity"] if ok else row["status"],
+            "groups": groups,
+            "p adjusted": "" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}",
+        }
+        yield row, cells
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"  # adding 0.0 makes -0.000 plain zero
+
+
+def _limit(name: str, threshold: float | None) -> str:
+    if threshold is None:
+        return ""
+    known = CATALOGUE.get(name)
+    when = known.breached_when if known else "above"
+    return {"below": "at least ", "above": "at most ", "outside": "within ±"}[when] + f"{threshold:g}"
+
+
+def _headline(result: Mapping[str, Any]) -> str:
+    rows, labelled = result["sample_size"], result["labelled_size"]
+    known = "all with a known outcome" if labelled == rows else f"{labelled:,} with a known outcome"
+    return f"FairLens audit: {result['overall_severity']}, {rows:,} decisions, {known}"
+
+
+def _groups(result: Mapping[str, Any]) -> str:
+    slices: Sequence[Mapping[str, Any]] = result["demographic_slices"]
+    if not slices:
+        return ""
+    names = list(slices[0]["rates"])
+    head = "".join(
+        f'<th scope="col">{escape(name).replace("_", " ")}</th>' for name in ("group", "rows", *names)
+    )
+    lines = []
+    for one in slices:
+        label = ", ".join(f"{name}={group}" for name, group in one["attributes"].items())
+        cells = "".join(f'<td class="n">{_rate(one["rates"][name])}</td>' for name in names)
+        lines.append(
+            f'<tr><th scope="row">{escape(label)}</th><td class="n">{one["size"]:,}</td>{cells}</tr>'
+        )
+    return (
+        "<table><caption>Every group, rates with their 95 % Wilson intervals</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    interval = rate["confidence_interval"]
+    if interval is None:
+        return _number(rate["value"])
+    low, high = (interval["lower"], interval["upper"]) if isinstance(interval, Mapping) else interval[:2]
+    return f"{_number(rate['value'])} ({_number(low)} to {_number(high)})"

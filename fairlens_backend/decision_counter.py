@@ -1,0 +1,286 @@
+"""Rows of decisions as callers write them, counted piece by piece into one table: labels, gaps, slips.
+
+Every source goes through here (JSON rows, DataFrame, CSV, Parquet), so that the same rows make the same table.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fairlens_backend.core.columns import CELL_SHAPE, CELLS, group_codes
+from fairlens_backend.core.counts import MAX_GROUPS, CountTable
+from fairlens_backend.core.group_definitions import GroupDefinition
+from fairlens_backend.core.labels import UNKNOWN, canonical_label, canonical_labels, matching
+from fairlens_backend.core.row_sample import RowReservoir, RowSample
+from fairlens_backend.errors import InvalidInput
+
+MAX_LISTED = 10
+MAX_SHOWN = 100  # characters of a label in a message
+MAX_REMEMBERED = 50
+# Tables of many pieces are folded, so that memory does not grow with the file.
+MAX_TABLES = 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which column holds what, and which labels are favourable.
+
+    `truth_favourable` None means: the same labels as the decision's.
+    """
+
+    decision: str
+    protected: tuple[str, ...]
+    favourable: tuple[Any, ...]
+    truth: str | None = None
+    truth_favourable: tuple[Any, ...] | None = None
+    score: str | None = None
+    id: str | None = None
+    missing_values: tuple[Any, ...] = ()
+    features: tuple[str, ...] = ()
+    """columns that metrics on rows (9, 10, 17) compare people by; none when only counts are wanted"""
+    definitions: Mapping[str, GroupDefinition] = field(default_factory=dict)
+    """which values of a protected attribute make one group; without one each value is its own"""
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that is read, each once."""
+        named = [self.decision, self.truth, self.score, self.id, *self.protected, *self.features]
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+
+@dataclass
+class Intake:
+    """Collapses pieces of a data set, one after the other, and remembers what to say about it.
+
+    Parameters
+    ----------
+    layout : where the columns are
+    max_attribute_groups : most different values a protected attribute may have
+    seed : draws the sample of rows that `layout.features` asks for
+    """
+
+    layout: Layout
+    max_attribute_groups: int
+    seed: int = 0
+    rows_read: int = 0
+    rows_without_decision: int = 0
+    _tables: list[CountTable] = field(default_factory=list)
+    _labels_seen: dict[str, set[str]] = field(default_factory=dict)
+    _favourable_seen: set[str] = field(default_factory=set)
+    _ids: list[NDArray[np.uint64]] = field(default_factory=list)
+    _reservoir: RowReservoir | None = None
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Count the rows of a piece; its columns are those of the layout, their values as they came.
+
+        Raises
+        ------
+        InvalidInput : a score that is no number or outside [0, 1], or too many different groups
+        """
+        at_row = self.rows_read
+        self.rows_read += len(frame)
+        decision, truth, groups = self._coded_rows(frame)
+        decided = decision >= 0
+        self.rows_without_decision += int((~decided).sum())
+        score = None if self.layout.score is None else self._scores(frame[self.layout.score], at_row)
+        if self.layout.id is not None:
+            self._ids.append(pd.util.hash_array(frame[self.layout.id].astype(str).to_numpy(dtype=object)))
+        features = frame[list(self.layout.features)] if self.layout.features else None
+        if not decided.all():
+            groups = {name: labels[decided] for name, labels in groups.items()}
+            decision, truth = decision[decided], None if truth is None else truth[decided]
+            score = None if score is None else score[decided]
+            features = None if features is None else features[decided]
+        if features is not None:
+            if self._reservoir is None:
+                self._reservoir = RowReservoir(seed=self.seed)
+            texts = {name: labels.to_numpy(dtype=object) for name, labels in groups.items()}
+            self._reservoir.add(features.reset_index(drop=True), decision, truth, score, texts)
+        self._keep(CountTable.from_arrays(groups, decision, truth, score))
+
+    def add_counted(self, values: pd.DataFrame, bins: Any, n: Any, score_units: Any) -> None:
+        """Count rows that a database has grouped already, by the same rules as `add`.
+
+        Parameters
+        ----------
+        values : the decision, truth and protected columns, one row a combination that occurs, as they came
+        bins : int array, shape (n_combinations,), score bin 0 to 9, 10 where there is no score
+        n, score_units : int64 arrays of the same shape, rows of each combination and the sum of their scores in
+            units of 2**-32
+        """
+        n, units = np.asarray(n, dtype=np.int64), np.asarray(score_units, dtype=np.int64)
+        decision, truth, groups = self._coded_rows(values)
+        decided = decision >= 0
+        self.rows_read += int(n.sum())
+        self.rows_without_decision += int(n[~decided].sum())
+        if not decided.any():
+            return
+        y = np.full(len(n), 2) if truth is None else np.where(truth < 0, 2, truth)
+        kept = {name: labels[decided] for name, labels in groups.items()}
+        codes, labels = group_codes(kept, int(decided.sum()), MAX_GROUPS)
+        cell = codes * CELLS + ((decision * 3 + y) * 11 + np.asarray(bins))[decided]
+        counts = np.zeros(len(labels) * CELLS, dtype=np.int64)
+        sums = np.zeros_like(counts)
+        np.add.at(counts, cell, n[decided])
+        np.add.at(sums, cell, units[decided])
+        shape = (len(labels), *CELL_SHAPE)
+        table = CountTable(self.layout.protected, tuple(labels), counts.reshape(shape), sums.reshape(shape))
+        self._keep(table)
+
+    @property
+    def sample(self) -> RowSample | None:
+        """The bounded sample of rows; None where no features were named or no row had a decision."""
+        return None if self._reservoir is None else self._reservoir.sample()
+
+    def finish(self) -> CountTable:
+        """The table of everything that was added.
+
+        Raises
+        ------
+        InvalidInput : no row, no row with a decision, or a favourable label that never occurs
+        """
+        if self.rows_read == 0:
+            raise InvalidInput(
+                "There is no row; at least one was expected.", field="rows", got=0, expected="at least 1 row"
+            )
+        if self.rows_without_decision == self.rows_read:
+            name = self.layout.decision
+            raise InvalidInput(
+                f"Column {name!r} is empty in all {self.rows_read} rows; a decision was expected.",
+                field="columns.decision",
+                got="only missing values",
+                expected="a decision in each row",
+            )
+        self._require_favourable(self.layout.decision, "favourable.decision", self.layout.favourable)
+        if self.layout.truth is not None:
+            wanted = self.layout.truth_favourable or self.layout.favourable
+            self._require_favourable(self.layout.truth, "favourable.truth", wanted)
+        return CountTable.sum(self._tables)
+
+    def remarks(self) -> list[str]:
+        """What the caller should know about the data beside the figures."""
+        said = []
+        if self.rows_without_decision:
+            said.append(
+                f"{self.rows_without_decision} of {self.rows_read} rows have no decision and were not counted."
+            )
+        seen = self._labels_seen.get(self.layout.decision, set())
+        if len(seen) == 1:
+            said.append(f"All rows have the same decision, {next(iter(seen))!r}.")
+        if self._ids:
+            distinct = len(np.unique(np.concatenate(self._ids)))
+            if distinct < self.rows_read:
+                said.append(
+                    f"{self.rows_read - distinct} rows repeat an id of {self.layout.id!r}; they were counted too."
+                )
+        return said
+
+    def _keep(self, table: CountTable) -> None:
+        self._tables.append(table)
+        if len(self._tables) > MAX_TABLES:
+            self._tables = [CountTable.sum(self._tables)]
+
+    def _coded_rows(
+        self, frame: pd.DataFrame
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, dict[str, "pd.Series[Any]"]]:
+        """Decision and truth as 1, 0 and -1 for missing, and the groups, each of shape (n_rows,)."""
+        layout = self.layout
+        decision = self._decide(layout.decision, frame, layout.favourable)
+        truth = None
+        if layout.truth is not None:
+            truth = self._decide(layout.truth, frame, layout.truth_favourable or layout.favourable)
+        return decision, truth, {name: self._groups(name, frame[name]) for name in layout.protected}
+
+    def _decide(self, name: str, frame: pd.DataFrame, favourable: Sequence[Any]) -> NDArray[np.int64]:
+        """1 favourable, 0 not, -1 missing; shape (n_rows,)."""
+        codes, labels = self._coded(frame[name])
+        seen = self._labels_seen.setdefault(name, set())
+        if len(seen) < MAX_REMEMBERED:
+            seen.update(labels[:MAX_REMEMBERED])
+        is_favourable = matching(labels, favourable)
+        if is_favourable.any():
+            self._favourable_seen.add(name)
+        return np.append(is_favourable.astype(np.int64), -1)[codes]
+
+    def _groups(self, name: str, values: Any) -> "pd.Series[Any]":
+        codes, labels = self._defined(name, values)
+        seen = self._labels_seen.setdefault(name, set())
+        seen.update(labels)
+        if len(seen) > self.max_attribute_groups:
+            limit = self.max_attribute_groups
+            raise InvalidInput(
+                f"Protected attribute {name!r} has more than {limit} different values; name a column of groups, or put "
+                "it into bands first.",
+                field="columns.protected",
+                got=f"more than {limit} values in {name!r}",
+                expected=f"at most {limit} (MAX_ATTRIBUTE_GROUPS)",
+            )
+        if UNKNOWN not in labels:
+            labels = [*labels, UNKNOWN]
+        codes = np.where(codes < 0, labels.index(UNKNOWN), codes)
+        # Numbers beside a list of labels, not an object a row: the next to count them need not hash texts again.
+        return pd.Series(pd.Categorical.from_codes(codes, labels))
+
+    def _defined(self, name: str, values: "pd.Series[Any]") -> tuple[NDArray[np.intp], list[str]]:
+        """The groups of an attribute as codes into their labels, -1 for missing."""
+        definition = self.layout.definitions.get(name)
+        if definition is None:
+            return self._coded(values)
+        if definition.ranges and values.dtype.kind in "iuf" and not self.layout.missing_values:
+            return canonical_labels(definition.apply(values))  # millions of incomes, and no text of each
+        codes, labels = self._coded(values)
+        to_group, groups = canonical_labels(definition.apply(np.array(labels, dtype=object)))
+        return np.append(to_group, -1)[codes], groups
+
+    def _coded(self, values: "pd.Series[Any]") -> tuple[NDArray[np.intp], list[str]]:
+        codes, labels = canonical_labels(values)
+        if any("\0" in label for label in labels):
+            raise InvalidInput(
+                f"Column {values.name!r} has a text with a NUL character, which no database keeps.",
+                field="columns",
+                got="a NUL character",
+                expected="text without NUL",
+            )
+        missing = matching(labels, self.layout.missing_values)
+        if not missing.any():
+            return codes, labels
+        # The last place is for what was missing already (-1 indexes it).
+        translate = np.append(np.where(missing, -1, np.cumsum(~missing) - 1), -1)
+        return translate[codes], [label for label, gone in zip(labels, missing, strict=True) if not gone]
+
+    def _scores(self, values: pd.Series, at_row: int) -> NDArray[np.float64]:
+        if values.dtype.kind in "iuf":  # nothing to convert, and no text to look for
+            numbers: NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            wrong = (numbers < 0) | (numbers > 1)
+        else:
+            converted = pd.to_numeric(values.replace("", None), errors="coerce")
+            numbers = converted.to_numpy(dtype=np.float64, na_value=np.nan)
+            wrong = np.isnan(numbers) & ~values.isna().to_numpy() & (values != "").to_numpy()
+            wrong |= (numbers < 0) | (numbers > 1)
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise InvalidInput(
+                f"Column {self.layout.score!r} has in row {at_row + place + 1} a value that is not a number from 0 to 1.",
+                field=f"rows.{at_row + place}.{self.layout.score}",
+                got="not a number from 0 to 1",
+                expected="the score of the favourable decision, 0 to 1",
+            )
+        return numbers
+
+    def _require_favourable(self, name: str, field_name: str, wanted: Iterable[Any]) -> None:
+        seen = self._labels_seen.get(name, set())
+        # One label only is a group of decisions that are all the same; two or more without the named one is a slip.
+        if name in self._favourable_seen or len(seen) < 2:
+            return
+        there = [label[:MAX_SHOWN] for label in sorted(seen)[:MAX_LISTED]]
+        named = [str(canonical_label(label))[:MAX_SHOWN] for label in wanted][:MAX_LISTED]
+        raise InvalidInput(
+            f"None of the favourable labels {named} occurs in column {name!r}; there are {there}.",
+            field=field_name,
+            got=named,
+            expected=f"at least one of {there}",
+        )
