@@ -3,9 +3,11 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ _session: ContextVar[Session | None] = ContextVar("session", default=None)
 _engines: dict[str, Engine] = {}
 _engines_lock = threading.Lock()
 READ_ONLY = "fairlens_read_only"
+WAL_RETRY_S = 0.02
 
 
 def engine() -> Engine:
@@ -152,16 +155,35 @@ def _make_engine(url: str, busy_timeout_ms: int) -> Engine:
     if file and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     made = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000, "check_same_thread": False})
-    event.listen(made, "connect", _set_up_sqlite)
+    event.listen(made, "connect", partial(_set_up_sqlite, busy_timeout_ms / 1000))
     event.listen(made, "begin", _begin_immediate)
     return made
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+def _set_up_sqlite(wait_s: float, connection: sqlite3.Connection, _record: Any) -> None:
     # The driver's own BEGIN comes late and without a lock; `_begin_immediate` sends the one that is wanted.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _use_wal(connection, wait_s)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(connection: sqlite3.Connection, wait_s: float) -> None:
+    """Switch the file to WAL, where it is not yet.
+
+    Of two processes that open a new file at once SQLite tells one "database is locked" at once, whatever its busy
+    timeout: the workers of a first start did not all come up.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(WAL_RETRY_S)
+        else:
+            return
 
 
 def _begin_immediate(connection: Any) -> None:
