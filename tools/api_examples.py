@@ -7,6 +7,8 @@ is a variable: `$NAME` in the shell, `{{name}}` in Postman.
 from dataclasses import dataclass, field
 from typing import Any
 
+from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
+
 
 @dataclass(frozen=True)
 class Example:
@@ -37,34 +39,14 @@ EXAMPLES: tuple[Example, ...] = (
     Example("POST", "/api/login", {"username": "admin", "password": "<password>"}, keeps=TOKENS),
     Example("POST", "/api/refresh", {"refresh_token": "<refresh>"}, keeps=TOKENS),
     Example("GET", "/api/models", query={"limit": "20"}),
-    Example(
-        "POST",
-        "/api/models/register",
-        {
-            "model_name": "hiring",
-            "version": "v1",
-            "columns": {"decision": "hired", "truth": "stayed", "protected": ["sex"]},
-            "favourable": {"decision": ["yes"], "truth": ["yes"]},
-            "reference_groups": {"sex": "male"},
-        },
-    ),
+    Example("POST", "/api/models/register", REGISTER_EXAMPLE),
     Example(
         "POST",
         "/api/evaluate_model",
-        {"model_name": "loan_model", "mode": "demo", "n_samples": 1000, "drift_level": 0.4},
+        EVALUATE_EXAMPLE,
         keeps={"record": "data.record_id", "hash": "data.evidence.hash"},
     ),
-    Example(
-        "POST",
-        "/api/submit_predictions",
-        {
-            "model_name": "hiring",
-            "rows": [
-                {"hired": "yes", "stayed": "yes", "sex": "male"},
-                {"hired": "no", "stayed": "yes", "sex": "female"},
-            ],
-        },
-    ),
+    Example("POST", "/api/submit_predictions", SUBMIT_EXAMPLE),
     Example("GET", "/api/monitor_fairness", query={"scenario": "drifted", "n_samples": "1000"}),
     Example("GET", "/api/fairness_trend", query={"metric": "dir", "window": "10", "model": "loan_model"}),
     Example("GET", "/api/pre_alert", query={"metric": "dir", "window": "10", "model": "loan_model"}),

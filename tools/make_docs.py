@@ -27,6 +27,7 @@ from tools.api_examples import EXAMPLES, VARIABLES, Example
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN_ROLE = {"monitor or key": "monitor or API key"}
 POSTMAN_SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+MAX_LINE = 100
 # Flask's own view of the pages' files carries neither a role nor a sentence of ours.
 FILES_SUMMARY = {"pages.static": "A file of these pages"}
 BREACHED = {"below": "below {}", "above": "above {}", "outside": "beyond ±{}"}
@@ -130,11 +131,23 @@ def curl(route: Route) -> str:
     if route.role != "open":
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if example.body is not None:
-        text = re.sub(r"<(\w+)>", lambda found: f"'\"${found[1].upper()}\"'", json.dumps(example.body))
+        text = re.sub(r"<(\w+)>", lambda found: f"'\"${found[1].upper()}\"'", _readable(example.body))
         parts.append(f"-H 'Content-Type: application/json' \\\n  -d '{text}'")
     if route.tag == "pages":
         parts.append("-o /dev/null -w '%{http_code}\\n'")
     return " ".join(parts)
+
+
+def _readable(body: dict[str, Any]) -> str:
+    """JSON in one line, or with a line a field where that is too long to read."""
+    text = json.dumps(body)
+    if len(text) <= MAX_LINE:
+        return text
+    return (
+        "{\n    "
+        + ",\n    ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in body.items())
+        + "\n  }"
+    )
 
 
 def metrics_table() -> str:
@@ -199,7 +212,7 @@ def _request(route: Route) -> dict[str, Any]:
     path, _, _ = address.partition("?")
     request: dict[str, Any] = {
         "method": route.method,
-        "description": f"{route.summary}. Role: {SHOWN_ROLE.get(route.role, route.role)}. {route.description}".strip(),
+        "description": f"{route.summary}. {route.description or f'Role: {route.role}.'}",
         "header": [],
         "url": {"raw": "{{base}}" + address, "host": ["{{base}}"], "path": path.strip("/").split("/")},
     }

@@ -110,7 +110,7 @@ def docs_file(name: str) -> Response:
 
 
 def mark_roles(document: dict[str, Any], view_functions: dict[str, Any], rules: Any) -> None:
-    """Write each operation's role beside it as `x-role`, from the marks on the views."""
+    """Write each operation's role beside it as `x-role`, and at the end of its description, from the marks on the views."""
     for rule in rules:
         path = (
             str(rule.rule).replace("<string:", "{").replace("<int:", "{").replace("<", "{").replace(">", "}")
@@ -121,3 +121,7 @@ def mark_roles(document: dict[str, Any], view_functions: dict[str, Any], rules: 
             if operation is not None and access is not None:
                 role = access.role or "open"
                 operation["x-role"] = f"{role} or key" if access.key_scope else role
+                key = f", or an API key with the scope {access.key_scope}" if access.key_scope else ""
+                # Pages that show the document show descriptions, and no extensions.
+                told = operation.get("description", "")
+                operation["description"] = f"{told}\n\nRole: {role}{key}.".strip()

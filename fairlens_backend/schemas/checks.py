@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from fairlens_backend.schemas._base import NAME_PATTERN, NO_NUL, Body, Cursor, Label, Limit, PageQuery, Query
 
@@ -12,6 +12,25 @@ MAX_DEMO_ROWS = 20_000
 MAX_CHECKS = 1000
 MAX_METADATA_CHARACTERS = 65_536
 MAX_METADATA_DEPTH = 20
+
+# Shown where the document is browsed, and sent by whoever presses "Try it out".
+REGISTER_EXAMPLE: dict[str, Any] = {
+    "model_name": "hiring",
+    "version": "v1",
+    "columns": {"decision": "hired", "truth": "stayed", "protected": ["sex"]},
+    "favourable": {"decision": ["yes"], "truth": ["yes"]},
+    "reference_groups": {"sex": "male"},
+}
+SUBMIT_EXAMPLE: dict[str, Any] = {
+    "model_name": "hiring",
+    "columns": {"decision": "hired", "truth": "stayed", "protected": ["sex"]},
+    "favourable": {"decision": ["yes"], "truth": ["yes"]},
+    "rows": [
+        {"hired": "yes", "stayed": "yes", "sex": "male"},
+        {"hired": "no", "stayed": "yes", "sex": "female"},
+    ],
+}
+EVALUATE_EXAMPLE: dict[str, Any] = {"model_name": "loan_model", "n_samples": 1000, "drift_level": 0.4}
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
 ModelName = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits, . _ -")]
@@ -74,6 +93,8 @@ class FileFormat(Body):
 class SubmitRequest(Declarations, FileFormat):
     """Predictions of a real model: `rows` here, or a CSV file in the part beside this one."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [SUBMIT_EXAMPLE]})
+
     model_name: ModelName
     version: ModelName | None = Field(
         None, description="left out: the newest registered version, or `unversioned`"
@@ -83,6 +104,8 @@ class SubmitRequest(Declarations, FileFormat):
 
 class EvaluateRequest(Declarations, FileFormat):
     """Score a data set with a registered model and audit its decisions."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EVALUATE_EXAMPLE]})
 
     model_name: ModelName = "loan_model"
     version: ModelName | None = Field(None, description="left out: the newest registered version")
@@ -102,6 +125,8 @@ class EvaluateRequest(Declarations, FileFormat):
 
 class RegisterRequest(Declarations):
     """A model and what it declares."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [REGISTER_EXAMPLE]})
 
     model_name: ModelName
     version: ModelName = "v1"

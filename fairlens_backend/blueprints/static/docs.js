@@ -8,5 +8,6 @@ window.addEventListener("load", () => {
     docExpansion: "list",
     defaultModelsExpandDepth: 0,
     persistAuthorization: false,
+    deepLinking: true,
   });
 });
