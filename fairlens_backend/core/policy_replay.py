@@ -1,6 +1,5 @@
 """A dry run of other settings over stored audits: how often would this policy have alerted?"""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -8,29 +7,18 @@ from typing import Any, Final, Literal, NamedTuple
 
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.core.counts import CountTable
-from fairlens_backend.core.inference.significance import adjust
 from fairlens_backend.core.metrics import METRICS_BY_NAME
 from fairlens_backend.core.policy import Policy
-from fairlens_backend.core.severity import (
-    ALERTING,
-    SEVERITIES,
-    Finding,
-    Severity,
-    is_breached,
-    metric_severity,
-    overall_severity,
-)
+from fairlens_backend.core.rerating import Figure, Verdict, rated
+from fairlens_backend.core.severity import ALERTING, SEVERITIES, Severity
 from fairlens_backend.errors import InvalidInput
 
 Basis = Literal["counts", "figures"]
-Figure = Mapping[str, Any]
-Verdict = tuple[Severity, list[dict[str, Any]]]
 
-_RATIO: Final = "disparate_impact_ratio"
-_DIFFERENCE: Final = "statistical_parity_difference"
-# Metrics on rows or on history, which no count table gives: STATISTICS section 2, numbers 9, 10, 12 and 17.
-_BELOW: Final = frozenset({"individual_fairness_score", "consistency"})
-_DECIDING: Final = frozenset({"individual_fairness_score", "counterfactual_fairness", "temporal_drift_index"})
+# These come from rows or from history (STATISTICS section 2, numbers 9, 10, 12 and 17), which no count table has.
+_NOT_FROM_COUNTS: Final = frozenset(
+    {"individual_fairness_score", "counterfactual_fairness", "temporal_drift_index", "consistency"}
+)
 _SAME: Final = 1e-12
 
 
@@ -174,7 +162,7 @@ def _replay_one(result: Mapping[str, Any], counts: Mapping[str, Any] | None, pol
             remark = f"Its counts could not be assessed, so its stored figures were rated: {error.message}"
     if judged is None:
         remark = " ".join(filter(None, [remark, _not_applied(result, policy)])) or None
-        judged = _rated(list(_stored(result)), result["sample_size"], policy)
+        judged = rated(list(_stored(result)), result["sample_size"], policy)
     after, breached = judged
     return _Replayed(
         result.get("audit_id"),
@@ -193,7 +181,7 @@ def _from_counts(result: Mapping[str, Any], table: CountTable, policy: Policy) -
     declared = {
         attribute: chosen["group"]
         for attribute, chosen in result.get("reference_groups", {}).items()
-        if chosen["chosen"] == "declared"
+        if chosen["chosen"] == "declared" and attribute in result["protected_attributes"]
     }
     anew = assess(table, result["protected_attributes"], declared, policy)
     then = {(figure["attribute"], figure["name"]): figure for figure in _stored(result)}
@@ -201,11 +189,13 @@ def _from_counts(result: Mapping[str, Any], table: CountTable, policy: Policy) -
         _with_stored_inference(figure, then.pop((figure["attribute"], figure["name"]), None))
         for figure in _stored(anew)
     ]
-    return _rated([*figures, *then.values()], anew["sample_size"], policy)
+    return rated([*figures, *then.values()], anew["sample_size"], policy)
 
 
 def _with_stored_inference(figure: Figure, then: Figure | None) -> Figure:
     """Take interval and p-value from the stored figure where it is the same value and they were not made anew."""
+    if then is not None and figure["name"] in _NOT_FROM_COUNTS:
+        return then
     if then is None or figure["value"] is None or then["value"] is None:
         return figure
     if abs(figure["value"] - then["value"]) > _SAME:
@@ -234,56 +224,6 @@ def _settings_then(result: Mapping[str, Any]) -> Policy:
 def _stored(result: Mapping[str, Any]) -> Iterator[Figure]:
     for metrics in result["attributes"].values():
         yield from metrics.values()
-
-
-def _rated(figures: list[Figure], sample_size: int, policy: Policy) -> Verdict:
-    """The overall severity and the significant breaches, by the rules that `assess` uses."""
-    adjusted = adjust([figure["p_value"] for figure in figures], policy.correction)
-    without_ratio = {
-        figure["attribute"]
-        for figure in figures
-        if figure["name"] == _RATIO and figure["status"] == "undefined"
-    }
-    findings: list[Finding] = []
-    breached: list[tuple[int, float, dict[str, Any]]] = []
-    for figure, p in zip(figures, adjusted, strict=True):
-        name, value = figure["name"], figure["value"]
-        if value is None:
-            continue
-        metric = METRICS_BY_NAME.get(name)
-        when = metric.breached_when if metric else ("below" if name in _BELOW else "above")
-        decides = metric.decides if metric else name in _DECIDING
-        decides = decides or (name == _DIFFERENCE and figure["attribute"] in without_ratio)
-        # a metric that the catalogue does not list keeps the limit that it had
-        limit = policy.threshold(name) if metric else figure["threshold"]
-        significant = None if p is None else p <= policy.alpha
-        finding = Finding(name, value, limit, when, significant, decides)
-        findings.append(finding)
-        if finding.breached and significant:
-            severity = metric_severity(finding)
-            described = {
-                "name": name,
-                "attribute": figure["attribute"],
-                "value": value,
-                "threshold": limit,
-                "severity": severity,
-                "confirmed": _confirmed(figure, limit, when),
-            }
-            breached.append((SEVERITIES.index(severity), -finding.excess, described))
-    comparable = any(figure["groups_compared"] for figure in figures)
-    overall = overall_severity(findings, sample_size, policy.min_sample_size, comparable)
-    breached.sort(key=lambda one: one[:2])
-    return overall, [described for *_, described in breached]
-
-
-def _confirmed(figure: Figure, limit: float, when: str) -> bool | None:
-    """Whether the whole interval lies beyond the limit; None where no interval was kept."""
-    interval = figure.get("confidence_interval")
-    if not isinstance(interval, Mapping) or interval["lower"] is None or interval["upper"] is None:
-        return None
-    low, high = float(interval["lower"]), float(interval["upper"])
-    same_side = when != "outside" or math.copysign(1, low) == math.copysign(1, high)
-    return same_side and is_breached(low, limit, when) and is_breached(high, limit, when)
 
 
 def _not_applied(result: Mapping[str, Any], policy: Policy) -> str | None:
