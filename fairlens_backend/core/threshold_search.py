@@ -90,6 +90,10 @@ def search_thresholds(
     Demographic parity without any truth is searched all the same (`no_ground_truth`, accuracy None): the pair that
     selects a number nearest to today's. The other criteria then have no thresholds.
 
+    fairlearn's ThresholdOptimizer mixes any two thresholds of a group by a coin, we only neighbouring edges, so that
+    each group has one threshold. Where better scores mean better odds both find the same; for equalized odds its coin
+    can reach points below both curves, and the same rates at a higher accuracy.
+
     Raises
     ------
     InvalidInput

@@ -74,19 +74,12 @@ def test_the_published_decomposition_of_headship_rates() -> None:
 
 
 # Fall 1973, the six largest departments: admitted, applied. Bickel, Hammel, O'Connell 1975 (R's UCBAdmissions).
+MEN = ((512, 825), (353, 560), (120, 325), (138, 417), (53, 191), (22, 373))
+WOMEN = ((89, 108), (17, 25), (202, 593), (131, 375), (94, 393), (24, 341))
 BERKELEY = {
-    ("M", "A"): (512, 825),
-    ("M", "B"): (353, 560),
-    ("M", "C"): (120, 325),
-    ("M", "D"): (138, 417),
-    ("M", "E"): (53, 191),
-    ("M", "F"): (22, 373),
-    ("F", "A"): (89, 108),
-    ("F", "B"): (17, 25),
-    ("F", "C"): (202, 593),
-    ("F", "D"): (131, 375),
-    ("F", "E"): (94, 393),
-    ("F", "F"): (24, 341),
+    (sex, department): counts
+    for sex, admitted in (("M", MEN), ("F", WOMEN))
+    for department, counts in zip("ABCDEF", admitted, strict=True)
 }
 
 
