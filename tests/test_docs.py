@@ -342,6 +342,22 @@ def test_the_readme_runs_from_top_to_bottom(checkout: tuple[Path, LiveServer]) -
     )  # the pages are no JSON
 
 
+def test_the_readmes_python_runs(tmp_path: Path) -> None:
+    """The library's example, in an interpreter of its own and without a server."""
+    script = re.findall(r"<!-- live: python -->\s*```python\n(.*?)```", README, re.DOTALL)[0]
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    promised = re.findall(r"^# → (.+)$", script, re.MULTILINE)
+    assert promised and [text for text in promised if text not in run.stdout] == []
+
+
 @pytest.mark.parametrize("file", ["compas_two_years.csv", "adult.csv"])
 def test_the_readme_reproduces_published_data(
     checkout: tuple[Path, LiveServer], test_data_dir: Path, file: str
