@@ -4,6 +4,7 @@ import errno
 from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify, request
+from gunicorn.http.errors import NoMoreData, ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -56,7 +57,10 @@ def init_app(app: Flask) -> None:
     """Every error of every view leaves as an envelope."""
     app.register_error_handler(FairLensError, failure)
     app.register_error_handler(HTTPException, _http_failure)
-    app.register_error_handler(OSError, _disk_failure)
+    app.register_error_handler(OSError, _os_failure)
+    # Chunks that are none, and a body that ends early, are errors of the server's own, met where the body is read.
+    app.register_error_handler(ParseException, _broken_transfer)
+    app.register_error_handler(NoMoreData, _broken_transfer)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -121,12 +125,16 @@ def _rate_limited(error: HTTPException) -> errors.RateLimited:
     )
 
 
-def _disk_failure(error: OSError) -> Response:
-    """A full disk, met where an upload is put aside or an answer's work is, comes back as 503; the rest is a fault."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return _unexpected(error)
-    telemetry.log_failure("DISK_FULL", error)
-    return failure(errors.Unavailable("The server's disk is full; nothing was stored.", retry_after_s=60))
+def _os_failure(error: OSError) -> Response:
+    """A full disk, met where an upload is put aside, is 503; the rest is a fault."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        telemetry.log_failure("DISK_FULL", error)
+        return failure(errors.Unavailable("The server's disk is full; nothing was stored.", retry_after_s=60))
+    return _unexpected(error)
+
+
+def _broken_transfer(error: Exception) -> Response:
+    return failure(MalformedInput("The body's transfer broke off.", expected="a whole body"))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import Flask, Request, Response, current_app, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from fairlens_backend import config, telemetry
@@ -126,7 +127,9 @@ def _drain() -> None:
     if not request.environ.get("wsgi.input_terminated"):
         return
     left = DRAINED_BYTES
-    with suppress(OSError, ValueError):  # the client is gone, or its chunks are torn: there is nobody to tell
+    with suppress(
+        OSError, ValueError, ParseException
+    ):  # the client is gone, or its chunks are torn: there is nobody to tell
         while left > 0 and (piece := request.environ["wsgi.input"].read(min(65_536, left))):
             left -= len(piece)
 
