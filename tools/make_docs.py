@@ -21,13 +21,14 @@ from flask import Flask
 
 from fairlens_backend import config
 from fairlens_backend.auth import access_of
-from fairlens_backend.core.metrics import METRICS
+from fairlens_backend.core.metrics import METRICS_BY_NAME
 from tools.api_examples import EXAMPLES, VARIABLES, Example
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN_ROLE = {"monitor or key": "monitor or API key"}
 POSTMAN_SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 MAX_LINE = 100
+REPORTED_ONLY = " Reported only: the severity does not hang on it."
 # Flask's own view of the pages' files carries neither a role nor a sentence of ours.
 FILES_SUMMARY = {"pages.static": "A file of these pages"}
 BREACHED = {"below": "below {}", "above": "above {}", "outside": "beyond ±{}"}
@@ -153,12 +154,12 @@ def _readable(body: dict[str, Any]) -> str:
 def metrics_table() -> str:
     """The README's table of metrics."""
     lines = ["| metric | short name | breached | needs | what it is |", "| --- | --- | --- | --- | --- |"]
-    for metric in METRICS:
+    for metric in METRICS_BY_NAME.values():
         breached = BREACHED[metric.breached_when].format(f"{metric.threshold:.2f}")
         needs = " and ".join(sorted(metric.needs))
-        lines.append(
-            f"| `{metric.name}` | `{metric.short_name}` | {breached} | {needs} | {metric.definition} |"
-        )
+        short = f"`{metric.short_name}`" if metric.short_name else ""
+        told = metric.definition + ("" if metric.decides else REPORTED_ONLY)
+        lines.append(f"| `{metric.name}` | {short} | {breached} | {needs} | {told} |")
     return "\n".join(lines)
 
 
@@ -258,11 +259,8 @@ def documents(app: Flask) -> dict[Path, str]:
     """Every generated file with what it must say."""
     found, document = routes(app), app.api_doc  # type: ignore[attr-defined]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, content in (
-        ("endpoints", endpoints_table(found)),
-        ("calls", calls(found)),
-        ("metrics", metrics_table()),
-    ):
+    blocks = {"endpoints": endpoints_table(found), "calls": calls(found), "metrics": metrics_table()}
+    for name, content in blocks.items():
         readme = with_block(readme, name, content)
     return {
         ROOT / "README.md": readme,
@@ -279,9 +277,7 @@ def _json(value: Any) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or with --check say which are not current; 1 when one is not."""
     parser = argparse.ArgumentParser(prog="make_docs", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing, fail where a file is not current"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where one is not current")
     check = parser.parse_args(arguments).check
     with tempfile.TemporaryDirectory() as folder:
         wanted = documents(build_app(Path(folder)))
