@@ -43,6 +43,7 @@ def effects(
     between_edges: bool,
     rng: np.random.Generator,
     n_resamples: int,
+    n_rechosen: int,
 ) -> Result:
     """The best pair of thresholds for two groups and what it would do.
 
@@ -52,6 +53,7 @@ def effects(
     groups : (label, name in sentences) of either
     criterion, tolerance, between_edges : as for `best_pair`
     rng, n_resamples : of the multinomial draws of both groups' rows; 0 for no intervals
+    n_rechosen : in how many of the draws thresholds are chosen anew, to see how much choosing flatters the gap
 
     Returns
     -------
@@ -67,6 +69,7 @@ def effects(
     after = [selected_from(windows[:, i], places[i]) for i in (0, 1)]
     accuracy_before, accuracy_after = _accuracy(before), _accuracy(after)
     gap_before, gap_after = (float(gap(sides[0], sides[1], criterion)[0]) for sides in (before, after))
+    rechosen = windows[1 : 1 + n_rechosen]
     labels = [label for label, _ in groups]
     result: Result = {
         "thresholds": {label: _threshold(place) for label, place in zip(labels, places, strict=True)},
@@ -79,6 +82,7 @@ def effects(
         "gap": {
             "before": gap_before,
             "after": gap_after,
+            "on_new_rows": _gap_on_new_rows(both, rechosen, criterion, tolerance, between_edges, gap_after),
             "confidence_interval": _gap_interval(after, criterion, gap_after),
         },
         "accuracy": {
@@ -97,6 +101,30 @@ def effects(
 def _accuracy(sides: Sequence[Selected]) -> FloatArray:
     """The accuracy over both groups; NaN without truth."""
     return ratio(sides[0].right + sides[1].right, sides[0].labelled + sides[1].labelled)
+
+
+def _gap_on_new_rows(
+    rows: IntArray, draws: IntArray, criterion: Criterion, tolerance: float, between_edges: bool, value: float
+) -> float | None:
+    """The gap that new rows would show on average; those that thresholds were chosen on flatter it.
+
+    By how much is seen by choosing thresholds on each draw and looking at the draw and at the rows that it came from
+    (Efron 1983). None where no draw has what the criterion needs.
+
+    Parameters
+    ----------
+    rows, draws : counts, shape (2, 2, 3, 10) and (n, 2, 2, 3, 10): group, decision, truth, score bin
+    value : the gap on the rows themselves
+    """
+    smaller = []
+    for draw in draws:
+        now = [decided(draw[i]) for i in (0, 1)]
+        if any(np.isnan(side.rate(name)) for side in now for name in EQUAL_RATES[criterion]):
+            continue
+        places = best_pair(draw[0], draw[1], criterion, tolerance, between_edges)
+        inside, outside = ([selected_from(n[i], places[i]) for i in (0, 1)] for n in (draw, rows))
+        smaller.append(gap(outside[0], outside[1], criterion) - gap(inside[0], inside[1], criterion))
+    return value + max(0.0, float(np.mean(smaller))) if smaller else None
 
 
 def _alike(after: Sequence[Selected]) -> str | None:
