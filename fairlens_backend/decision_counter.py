@@ -21,6 +21,7 @@ from fairlens_backend.errors import InvalidInput
 MAX_LISTED = 10
 MAX_SHOWN = 100  # characters of a label in a message
 MAX_REMEMBERED = 50
+MAX_IDS = 5_000_000  # rows whose ids are compared: 8 bytes each, also of a file of a billion rows
 # Tables of many pieces are folded, so that memory does not grow with the file.
 MAX_TABLES = 16
 
@@ -87,7 +88,7 @@ class Intake:
         decided = decision >= 0
         self.rows_without_decision += int((~decided).sum())
         score = None if self.layout.score is None else self._scores(frame[self.layout.score], at_row)
-        if self.layout.id is not None:
+        if self.layout.id is not None and at_row < MAX_IDS:
             self._ids.append(pd.util.hash_array(frame[self.layout.id].astype(str).to_numpy(dtype=object)))
         features = frame[list(self.layout.features)] if self.layout.features else None
         if not decided.all():
@@ -172,10 +173,12 @@ class Intake:
         if len(seen) == 1:
             said.append(f"All rows have the same decision, {next(iter(seen))!r}.")
         if self._ids:
-            distinct = len(np.unique(np.concatenate(self._ids)))
-            if distinct < self.rows_read:
+            hashed = np.concatenate(self._ids)
+            repeated = len(hashed) - len(np.unique(hashed))
+            if repeated:
+                among = "" if len(hashed) == self.rows_read else f" of the first {len(hashed)}"
                 said.append(
-                    f"{self.rows_read - distinct} rows repeat an id of {self.layout.id!r}; they were counted too."
+                    f"{repeated} rows{among} repeat an id of {self.layout.id!r}; they were counted too."
                 )
         return said
 

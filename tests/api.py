@@ -45,7 +45,9 @@ def assert_envelope(response: Any, status: int, code: str | None = None) -> Any:
     assert {name: response.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert body["timestamp"].endswith("Z") and body["message"].endswith("."), body["message"]
     # The words of a program, not of a person.
-    assert not any(word in body["message"] for word in ("NaN", "NoneType", "instance of", "should be", "[a-z"))
+    assert not any(
+        word in body["message"] for word in ("NaN", "NoneType", "instance of", "should be", "[a-z")
+    )
     if status < 400:
         assert code is None
         assert (body["status"], body["error"]) == ("success", None)
