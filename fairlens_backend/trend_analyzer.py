@@ -135,7 +135,7 @@ def pre_alert_check(
         return {**answer, **blank, "reasons": [reason], "n_checks": len(values)}
     average = sum(values) / len(values)
     speed = velocity(values)
-    projected = average + speed * horizon
+    projected = max(0.0, average + speed * horizon)  # neither a ratio nor a size is under 0
     # Toward the threshold: a ratio falls, the others grow.
     side = -1 if described.breached_when == "below" else 1
     reasons = []

@@ -4,7 +4,7 @@ import errno
 from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify, request
-from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.errors import NoMoreData, ParseException  # type: ignore[import-untyped]
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -41,10 +41,16 @@ def success(data: Any, message: str, status: int = 200) -> Response:
     return _envelope("success", data, message, None, status)
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: `counted(1, "record")` is "1 record"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def failure(error: FairLensError) -> Response:
     """Wrap an error of the tree with the HTTP code that says the truth."""
     status = next((code for kind, code in STATUS_OF if isinstance(error, kind)), 500)
-    answer = _envelope("error", None, error.message, {"code": error.code, "details": error.details}, status)
+    message = error.message if error.message.endswith((".", "?", "!")) else error.message + "."
+    answer = _envelope("error", None, message, {"code": error.code, "details": error.details}, status)
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         answer.headers["Retry-After"] = str(retry_after_s)

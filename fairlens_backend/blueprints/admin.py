@@ -5,7 +5,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from fairlens_backend import account_manager, api_key_manager, security_utils, telemetry
 from fairlens_backend.auth import current_caller, require_role
-from fairlens_backend.blueprints._envelope import success
+from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
 from fairlens_backend.schemas._base import PageQuery
 from fairlens_backend.schemas.accounts import (
@@ -52,7 +52,7 @@ def create_user(body: NewUser) -> Response:
 def list_users(query: PageQuery) -> Response:
     """Users of your tenant, oldest first."""
     page = account_manager.list_users(current_caller().tenant, telemetry.utc_now(), query.limit, query.cursor)
-    return success(page, f"{len(page['items'])} users.")
+    return success(page, counted(len(page["items"]), "user") + ".")
 
 
 @bp.delete(
@@ -87,7 +87,7 @@ def create_api_key(body: NewApiKey) -> Response:
 def list_api_keys(query: PageQuery) -> Response:
     """Keys of your tenant, oldest first, revoked ones included, without the keys themselves."""
     page = api_key_manager.list_api_keys(current_caller().tenant, query.limit, query.cursor)
-    return success(page, f"{len(page['items'])} keys.")
+    return success(page, counted(len(page["items"]), "key") + ".")
 
 
 @bp.delete(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fairlens_backend import blockchain_anchor, compliance_logger, telemetry, trend_analyzer
 from fairlens_backend.auth import current_caller, open_to_all, require_role
-from fairlens_backend.blueprints._envelope import success
+from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
 from fairlens_backend.schemas._base import PathPart
 from fairlens_backend.schemas.checks import HistoryQuery
@@ -35,7 +35,7 @@ def audit_history(query: HistoryQuery) -> Response:
     page = trend_analyzer.history(
         current_caller().tenant, limit=query.limit, cursor=query.cursor, model=query.model, alert=query.alert
     )
-    return success(page, f"{len(page['items'])} records.")
+    return success(page, counted(len(page["items"]), "record") + ".")
 
 
 @bp.get(

@@ -5,7 +5,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from fairlens_backend import model_registry, telemetry
 from fairlens_backend.auth import current_caller, require_role
-from fairlens_backend.blueprints._envelope import success
+from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
 from fairlens_backend.blueprints._requests import accepts_upload
 from fairlens_backend.blueprints._uploads import is_upload, read_file, read_request, request_body
@@ -24,7 +24,7 @@ POLICY_FIELDS = {"thresholds", "alpha", "correction", "min_group_size", "min_sam
 def list_models(query: ModelsQuery) -> Response:
     """Newest registration first, a page at a time."""
     page = model_registry.list_models(current_caller().tenant, query.limit, query.cursor)
-    return success(page, f"{len(page['items'])} models.")
+    return success(page, counted(len(page["items"]), "model") + ".")
 
 
 @bp.post(

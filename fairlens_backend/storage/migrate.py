@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import Unavailable
+from fairlens_backend.storage.session import make_sqlite_file
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -73,9 +72,7 @@ def connection() -> Iterator[Connection]:
     if not url.startswith("sqlite"):
         made = create_engine(url, poolclass=NullPool)
     else:
-        file = make_url(url).database
-        if file and file != ":memory:":
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        make_sqlite_file(url)
         timeout_s = config.current().database_busy_timeout_ms / 1000
         made = create_engine(url, poolclass=NullPool, connect_args={"timeout": timeout_s})
         event.listen(made, "connect", _leave_transactions_to_us)

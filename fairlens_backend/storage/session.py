@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -148,12 +148,20 @@ def _unavailable(error: DBAPIError) -> Unavailable:
     return Unavailable("The database does not answer; nothing was stored.", retry_after_s=10)
 
 
-def _make_engine(url: str, busy_timeout_ms: int) -> Engine:
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+def make_sqlite_file(url: str) -> None:
+    """Make the folder and the empty file of a SQLite URL where they are missing, readable by their owner alone."""
     file = make_url(url).database
     if file and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
+        # SQLite gives its log the same mode. What cannot be opened here, SQLite itself refuses with its own words.
+        with suppress(OSError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _make_engine(url: str, busy_timeout_ms: int) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    make_sqlite_file(url)
     made = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000, "check_same_thread": False})
     event.listen(made, "connect", partial(_set_up_sqlite, busy_timeout_ms / 1000))
     event.listen(made, "begin", _begin_immediate)
