@@ -241,7 +241,10 @@ class RowReservoir:
             decision.astype(np.int64),
             np.nan_to_num(truth, nan=NOT_KNOWN).astype(np.int64),
             score,
-            {name: _labels(rows[("protected", name)]) for name in self._attributes or () if size},
+            {
+                name: _labels(rows[("protected", name)] if size else pd.Series([], dtype=object))
+                for name in self._attributes or ()
+            },
             self._total,
         )
 
