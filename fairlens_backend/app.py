@@ -29,6 +29,8 @@ from fairlens_backend.blueprints import (
     _requests,
     admin,
     audit,
+    audits,
+    catalogue,
     evaluate,
     models,
     operations,
@@ -43,7 +45,7 @@ from fairlens_backend.schemas._base import Envelope
 from fairlens_backend.schemas.checks import EvaluateRequest, RegisterRequest, SubmitRequest
 from fairlens_backend.storage import migrate, session
 
-BLUEPRINTS = (operations, auth_blueprint, evaluate, trend, audit, models, admin)
+BLUEPRINTS = (operations, auth_blueprint, evaluate, audits, catalogue, trend, audit, models, admin)
 CLOCK_JOBS = {
     "publish_evidence": lambda now: compliance_logger.publish(),
     "purge_expired": account_manager.purge_expired,

@@ -85,10 +85,20 @@ class Subject:
 
 @dataclass(frozen=True)
 class Context:
-    """What a record says beside the figures."""
+    """What a record says beside the figures.
+
+    Parameters
+    ----------
+    drift_level : of simulated data, else None
+    remarks : sentences about the data
+    window : the time that was audited; None for one submission
+    sources : ids of the audits whose counts were summed, which are kept with the counts
+    """
 
     drift_level: float | None = None
     remarks: Sequence[str] = field(default_factory=tuple)
+    window: tuple[datetime, datetime] | None = None
+    sources: Sequence[str] | None = None
 
 
 def settle(
@@ -141,12 +151,19 @@ def run(subject: Subject, table: CountTable, context: Context, now: datetime) ->
     result = {
         "audit_id": audit_id,
         "model": subject.model,
+        "model_id": subject.model,
         "model_version": subject.version,
         "audit_timestamp": telemetry.timestamp(now),
+        "window_start": telemetry.timestamp(context.window[0]) if context.window else None,
+        "window_end": telemetry.timestamp(context.window[1]) if context.window else None,
         **assessment,
+        "triggered_mitigation": False,
+        "mitigation_id": None,
         "remarks": list(context.remarks),
     }
     counts = table.to_dict()
+    if context.sources is not None:
+        counts["audits"] = list(context.sources)
     text = None
     if assessment["alert"]:
         text = alert_notifier.compose_alert_text(assessment, subject.model, subject.version, record_id, now)

@@ -84,6 +84,17 @@ ROUTES = [
     get("/api/admin/api_keys", "admin", "cursor=%2e%2e%2f"),
     Route("DELETE", "/api/admin/api_keys/<id>", "admin", path="/api/admin/api_keys/{key_id}", bad_path="/api/admin/api_keys/first"),
     Route("POST", "/api/admin/reset_key", "admin", bad={"data": b"{", "content_type": "application/json"}, bad_status=400),
+    post("/v1/models/<string:id>/audit", "monitor", {"window_hours": 2}, {"window_hours": 0}, path="/v1/models/hiring/audit"),
+    post("/v1/models/<string:id>/policy/dry_run", "monitor", {"alpha": 0.01}, {"alpha": 1},
+         path="/v1/models/hiring/policy/dry_run"),
+    get("/v1/audits", "monitor", "severity=SEVERE"),
+    get("/v1/audits/<string:id>", "monitor", "counts=some", path="/v1/audits/{audit_id}"),
+    get("/v1/audits/<string:id>/thresholds", "monitor", "/v1/audits/aud_x/thresholds",
+        path="/v1/audits/{audit_id}/thresholds?attribute=race"),
+    get("/v1/audits/<string:id>/decomposition", "monitor", "/v1/audits/aud_x/decomposition?attribute=race",
+        path="/v1/audits/{crossed_id}/decomposition?attribute=race&stratum=region"),
+    get("/v1/metrics", "monitor", None),
+    get("/v1/metrics/<string:name>", "monitor", "value=-1", path="/v1/metrics/dir"),
     get("/openapi.json", None, None),
     get("/docs", None, None),
     get("/docs/ui/<path:name>", None, "/docs/ui/none.js", path="/docs/ui/css/swagger-ui.css", bad_status=404),
@@ -99,8 +110,12 @@ def known(app: Flask, people: People, loan_model: dict[str, Any]) -> dict[str, s
     key = assert_envelope(
         people.admin.post("/api/admin/api_keys", {"name": "machine", "scope": "submit"}), 201
     )
+    rows = [{**row, "region": "NS"[place % 2]} for place, row in enumerate(submission()["rows"])]
+    crossed = submission(rows, columns={"decision": "decision", "protected": ["race", "region"]})
     return {
         "record_id": record["record_id"],
+        "audit_id": record["audit_id"],
+        "crossed_id": assert_envelope(people.monitor.post(SUBMIT, crossed), 200)["audit_id"],
         "hash": record["evidence"]["hash"],
         "key_id": str(key["id"]),
         "key": key["key"],

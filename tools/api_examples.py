@@ -7,6 +7,7 @@ is a variable: `$NAME` in the shell, `{{name}}` in Postman.
 from dataclasses import dataclass, field
 from typing import Any
 
+from fairlens_backend.schemas.audits import DRY_RUN_EXAMPLE, WINDOW_EXAMPLE
 from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
 
 
@@ -44,9 +45,27 @@ EXAMPLES: tuple[Example, ...] = (
         "POST",
         "/api/evaluate_model",
         EVALUATE_EXAMPLE,
-        keeps={"record": "data.record_id", "hash": "data.evidence.hash"},
+        keeps={"record": "data.record_id", "hash": "data.evidence.hash", "audit": "data.audit_id"},
     ),
     Example("POST", "/api/submit_predictions", SUBMIT_EXAMPLE),
+    Example("POST", "/v1/models/{id}/audit", WINDOW_EXAMPLE, values={"id": "loan_model"}),
+    Example("GET", "/v1/audits", query={"model": "loan_model", "limit": "20"}),
+    Example("GET", "/v1/audits/{id}", values={"id": "<audit>"}),
+    Example(
+        "GET",
+        "/v1/audits/{id}/thresholds",
+        values={"id": "<audit>"},
+        query={"attribute": "gender", "criterion": "equal_opportunity"},
+    ),
+    Example(
+        "GET",
+        "/v1/audits/{id}/decomposition",
+        values={"id": "<audit>"},
+        query={"attribute": "gender", "stratum": "region"},
+    ),
+    Example("POST", "/v1/models/{id}/policy/dry_run", DRY_RUN_EXAMPLE, values={"id": "loan_model"}),
+    Example("GET", "/v1/metrics"),
+    Example("GET", "/v1/metrics/{name}", values={"name": "dir"}, query={"value": "0.72"}),
     Example("GET", "/api/monitor_fairness", query={"scenario": "drifted", "n_samples": "1000"}),
     Example("GET", "/api/fairness_trend", query={"metric": "dir", "window": "10", "model": "loan_model"}),
     Example("GET", "/api/pre_alert", query={"metric": "dir", "window": "10", "model": "loan_model"}),
@@ -86,6 +105,7 @@ VARIABLES = {
     "refresh": "",
     "record": "",
     "hash": "",
+    "audit": "",
     "key": "",
     "key_id": "",
 }

@@ -30,7 +30,12 @@ SUBMIT_EXAMPLE: dict[str, Any] = {
         {"hired": "no", "stayed": "yes", "sex": "female"},
     ],
 }
-EVALUATE_EXAMPLE: dict[str, Any] = {"model_name": "loan_model", "n_samples": 1000, "drift_level": 0.4}
+EVALUATE_EXAMPLE: dict[str, Any] = {
+    "model_name": "loan_model",
+    "n_samples": 1000,
+    "drift_level": 0.4,
+    "columns": {"protected": ["gender", "region"]},
+}
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
 ModelName = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits, . _ -")]

@@ -1,12 +1,26 @@
 """Audits as rows: the whole result and the count table that it came from."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from fairlens_backend.storage.session import current_session
-from fairlens_backend.storage.tables import Audit
+from fairlens_backend.storage.tables import Audit, FairnessCheck
+
+BATCH = 100  # rows fetched at a time: a result may have some hundred kilobytes
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One audit's counts, and what its record says of them."""
+
+    audit_id: str
+    model_version: str
+    drift_level: float | None
+    counts: dict[str, Any]
 
 
 def insert(audit_id: str, tenant: str, result: dict[str, Any], counts: dict[str, Any], now: datetime) -> None:
@@ -21,3 +35,53 @@ def find(audit_id: str, tenant: str) -> Audit | None:
     """The tenant's audit of this id, or None."""
     wanted = select(Audit).where(Audit.audit_id == audit_id, Audit.tenant == tenant)
     return current_session().scalars(wanted).one_or_none()
+
+
+def record_id_of(audit_id: str, tenant: str) -> str | None:
+    """The id of the record that an audit belongs to."""
+    wanted = select(FairnessCheck.record_id).where(
+        FairnessCheck.audit_id == audit_id, FairnessCheck.tenant == tenant
+    )
+    return current_session().scalar(wanted)
+
+
+def counted_between(
+    tenant: str, model: str, since: datetime, until: datetime, version: str | None = None
+) -> Iterator[Counted]:
+    """The counts of a model's audits from `since` to `until`, both included, the oldest first, a few at a time."""
+    wanted = (
+        select(Audit.audit_id, FairnessCheck.model_version, FairnessCheck.drift_level, Audit.counts)
+        .join(FairnessCheck, FairnessCheck.audit_id == Audit.audit_id)
+        .where(
+            FairnessCheck.tenant == tenant,
+            FairnessCheck.model == model,
+            FairnessCheck.timestamp >= since,
+            FairnessCheck.timestamp <= until,
+        )
+        .order_by(FairnessCheck.id)
+    )
+    if version is not None:
+        wanted = wanted.where(FairnessCheck.model_version == version)
+    for row in current_session().execute(wanted.execution_options(yield_per=BATCH)):
+        yield Counted(*row)
+
+
+def newest(tenant: str, model: str, since: datetime, limit: int) -> Iterator[tuple[Any, Any]]:
+    """Result and counts of a model's newest audits since a time, at most `limit`, a few at a time."""
+    wanted = (
+        select(Audit.result, Audit.counts)
+        .join(FairnessCheck, FairnessCheck.audit_id == Audit.audit_id)
+        .where(FairnessCheck.tenant == tenant, FairnessCheck.model == model, FairnessCheck.timestamp >= since)
+        .order_by(FairnessCheck.id.desc())
+        .limit(limit)
+    )
+    for row in current_session().execute(wanted.execution_options(yield_per=BATCH)):
+        yield row[0], row[1]
+
+
+def any_of_model(tenant: str, model: str) -> bool:
+    """Whether this model of the tenant was ever audited."""
+    wanted = (
+        select(FairnessCheck.id).where(FairnessCheck.tenant == tenant, FairnessCheck.model == model).limit(1)
+    )
+    return current_session().scalar(wanted) is not None

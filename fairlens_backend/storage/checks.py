@@ -127,6 +127,7 @@ def list_checks(
     cursor: str | None = None,
     model: str | None = None,
     alert: bool | None = None,
+    severity: str | None = None,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """One page of the tenant's records, newest first, and the cursor of the next page.
 
@@ -134,7 +135,7 @@ def list_checks(
     ----------
     limit : records a page has, 1 to 500
     cursor : what the page before gave; None for the first page
-    model, alert : only records of this model; only those with, or without, an alert
+    model, alert, severity : only records of this model; only those with, or without, an alert; only this severity
 
     Returns
     -------
@@ -156,6 +157,8 @@ def list_checks(
         conditions.append(FairnessCheck.model == model)
     if alert is not None:
         conditions.append(FairnessCheck.alert.is_(alert))
+    if severity is not None:
+        conditions.append(FairnessCheck.severity == severity)
     wanted = select(FairnessCheck).where(*conditions).order_by(FairnessCheck.seq.desc()).limit(limit + 1)
     rows = current_session().scalars(wanted).all()
     more = _cursor_of(rows[limit - 1].seq) if len(rows) > limit else None
