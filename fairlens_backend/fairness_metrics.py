@@ -1,4 +1,4 @@
-"""The five metrics of a DataFrame of decisions: thin readings of the count table, with no server and no database.
+"""The metrics of a DataFrame of decisions: thin readings of the count table, with no server and no database.
 
 The groups compared are `privileged` and `unprivileged`. With `unprivileged=None` every other group is compared and
 the one furthest away speaks; with `privileged=None` the group with the highest selection rate is the reference.
@@ -166,8 +166,10 @@ def compute_all_metrics(
     privileged: str | None = None,
     unprivileged: str | None = None,
     policy: Policy = DEFAULT_POLICY,
+    n_resamples: int = 0,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """All five metrics, the rates behind them, the severity and a message.
+    """All metrics of counts, the rates behind them, the severity and a message.
 
     Groups under `policy.min_group_size` rows are compared only where no two larger ones are: the figures then stand,
     and the severity, which needs `policy.min_sample_size` rows and two groups large enough, is UNKNOWN.
@@ -176,7 +178,8 @@ def compute_all_metrics(
     -------
     dict with dir, spd, eod, aod (both signed), theil, female_rate, male_rate (None when no group is called so),
     privileged, unprivileged, privileged_rate, unprivileged_rate, sample_size, severity, alert, message. An undefined figure is None;
-    eod, aod and theil are None without the column of the truth.
+    eod, aod and theil are None without the column of the truth. `audit` is what `core.assessment.assess` returns, every
+    metric with its test; its intervals, and the test of the Theil index, need `n_resamples` above 0.
 
     Examples
     --------
@@ -191,7 +194,7 @@ def compute_all_metrics(
     comparison = _compare(df, protected, outcome, truth, privileged, unprivileged, policy.min_group_size)
     reference, other = comparison.pair()
     declared = {protected: reference} if reference is not None else None
-    result = assess(comparison.table, [protected], declared, policy)
+    result = assess(comparison.table, [protected], declared, policy, n_resamples=n_resamples, seed=seed)
     severity = result["overall_severity"]
     by_sex = {label.casefold(): label for (label,) in comparison.table.groups}
     return {
@@ -206,6 +209,7 @@ def compute_all_metrics(
         "severity": severity,
         "alert": result["alert"],
         "message": f"{severity}: {result['sentences'][0]}",
+        "audit": result,
     }
 
 

@@ -1,18 +1,20 @@
-"""From a count table to its fairness: metrics for every attribute, slices, tests, severity, sentences."""
+"""From a count table to its fairness: metrics for every attribute and crossing, slices, tests, severity, sentences."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from fairlens_backend.core.counts import CountTable, IntArray
+from fairlens_backend.core.audit_view import CROSS
+from fairlens_backend.core.audit_views import audit_views
+from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.findings import write_sentences
-from fairlens_backend.core.inference.significance import adjust, p_value
-from fairlens_backend.core.labels import UNKNOWN
-from fairlens_backend.core.measured import Measured
-from fairlens_backend.core.metrics import METRICS, Metric
+from fairlens_backend.core.impact_ratio import impact_ratio_tables
+from fairlens_backend.core.inference.significance import adjust
+from fairlens_backend.core.measured import ALL_ROWS, Measured, require_row_metric
+from fairlens_backend.core.metrics import METRICS, METRICS_BY_NAME, ROW_METRICS
 from fairlens_backend.core.policy import DEFAULT_POLICY, Policy
-from fairlens_backend.core.reference_group import ReferenceGroup, reference_group
+from fairlens_backend.core.reference_group import ReferenceGroup
+from fairlens_backend.core.row_sample import RowMeasured
 from fairlens_backend.core.severity import (
     ALERTING,
     Finding,
@@ -23,11 +25,14 @@ from fairlens_backend.core.severity import (
 from fairlens_backend.core.slices import demographic_slices
 from fairlens_backend.errors import InvalidInput
 
-__all__ = ["DEFAULT_POLICY", "Policy", "assess"]
+__all__ = ["ALL_ROWS", "CROSS", "DEFAULT_POLICY", "Policy", "assess"]
 
-_NO_TEST: Final = "No test of significance was run: for this metric it needs resampling."
-# Of an attribute with hundreds of groups a result names the largest.
-_SIZES_LISTED: Final = 50
+N_RESAMPLES: Final = 1_000
+MAX_RESAMPLES: Final = 100_000
+_WITH_REFERENCE: Final = tuple(metric for metric in METRICS if metric.compared == "reference")
+_CERTAIN: Final[frozenset[Severity]] = frozenset({"CRITICAL", "HIGH", "MEDIUM"})
+
+History = Mapping[str, Sequence[float | None]]
 
 
 def assess(
@@ -35,6 +40,12 @@ def assess(
     protected: Sequence[str] | None = None,
     reference_groups: Mapping[str, str] | None = None,
     policy: Policy = DEFAULT_POLICY,
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+    extra: Sequence[RowMeasured] = (),
+    all_pairs: bool = False,
+    history: History | None = None,
 ) -> dict[str, Any]:
     """Measure the fairness of a window of decisions.
 
@@ -48,23 +59,37 @@ def assess(
     reference_groups : declared reference groups by attribute; for the others the group with the highest
         selection rate is taken, and the result says so
     policy : thresholds, alpha, correction, smallest sizes
+    seed : of the resampling; the same table and seed give the same result
+    n_resamples : resampled tables for the intervals; 0 for none, and the metrics then say why they have no interval
+    extra : metrics that were measured on rows (`core.row_metrics`), judged together with those of the counts
+    all_pairs : whether every metric of every two groups is listed too, as `pairs`
+    history : for an attribute the values of demographic_parity_difference of earlier audits, oldest first, for the
+        temporal drift index; the first 20 are its baseline
 
     Returns
     -------
     dict of plain Python values, no NaN or infinity: sample_size, labelled_size, label_coverage (None without rows),
     protected_attributes, metrics {name: FairnessMetric of the worst attribute}, attributes {attribute: {name:
-    FairnessMetric}}, demographic_slices, demographic_slices_left_out, overall_severity, alert, reference_groups,
-    settings, sentences.
+    FairnessMetric}}, demographic_slices, demographic_slices_left_out, impact_ratio_tables, overall_severity, alert,
+    reference_groups, worst_groups {attribute: {group, pair}} (the least selected group, and the two that are furthest
+    apart, None where nothing is compared), settings, resampling {seed, n_resamples}, sentences; with `all_pairs` also
+    pairs {attribute: {metric name: [{groups, value}]}}.
 
-    A FairnessMetric has name, short_name, attribute, value, signed (None where the metric has no sign), threshold,
-    breached, severity, groups_compared [worst, reference], sample_sizes, p_value, p_adjusted, significant, status
-    (`ok`, `undefined`, `insufficient_data`, `no_ground_truth`), reason, definition, parts. With a status other than
-    `ok` its value, breached and significant are None and its severity is UNKNOWN: no data is never fair.
+    `attributes` has beside the protected ones each crossing of two ("sex × race", with the intersectional bias score
+    alone), and "all rows" where a metric of rows compares people.
+
+    A FairnessMetric has name, short_name, attribute (None where there was nothing to measure), value, signed (None
+    where the metric has no sign), threshold, breached, confirmed (the whole interval is beyond the threshold),
+    confidence_interval {lower, upper, level, method}, severity, groups_compared [worst, other], sample_sizes, test,
+    p_value, p_adjusted, significant, status (`ok`, `undefined`, `insufficient_data`, `no_ground_truth`, `no_scores`,
+    `no_baseline`), reason, definition, sentence, parts. With a status other than `ok` its value, interval, breached and
+    significant are None and its severity is UNKNOWN: no data is never fair.
 
     Raises
     ------
     InvalidInput
-        An attribute is not in the table, a reference group does not occur, or the table has negative counts.
+        An attribute is not in the table, a reference group does not occur, the table has negative counts, or an
+        argument is out of its range.
 
     Examples
     --------
@@ -72,52 +97,60 @@ def assess(
     >>> result = assess(CountTable.from_arrays({"sex": sex}, decision=[0] * 80 + [1] * 20 + [0] * 60 + [1] * 40))
     >>> result["metrics"]["disparate_impact_ratio"]["value"], result["overall_severity"]
     (0.5, 'CRITICAL')
-    >>> result["sentences"][0]
-    'sex=F is selected 0.50 times as often as sex=M (20.0 % against 40.0 %); the limit is 0.80.'
+    >>> assess(CountTable.from_arrays({"sex": sex}, [0, 1] * 100), n_resamples=0)["sentences"][0]
+    'sex=M is selected 1.00 times as often as sex=F (50.0 % against 50.0 %); the limit is 0.80.'
 
     Source: STATISTICS sections 1 to 4.
     """
     names = tuple(table.attributes if protected is None else protected)
     declared = dict(reference_groups or {})
     _check(table, names, declared)
-    tables = {name: table.marginal([name]) for name in names}
-    references = {
-        name: reference_group(tables[name], declared.get(name), policy.min_group_size) for name in names
-    }
+    _check_resampling(seed, n_resamples)
+    for row in extra:
+        require_row_metric(row)
+    table = table.marginal(names)
+    views = audit_views(table, names, declared, policy, seed, n_resamples, dict(history or {}))
     measured = [
-        _measure(metric, name, tables[name], references[name], policy) for name in names for metric in METRICS
+        views[name].measure(metric)
+        for name in views
+        for metric in METRICS
+        if metric.scope == ("attribute" if name in names else "crossing")
     ]
+    measured += [Measured.of_rows(row, policy.threshold(row.metric_name)) for row in extra]
     adjusted = adjust([one.p_value for one in measured], policy.correction)
     judged = [_judge(one, p, policy) for one, p in zip(measured, adjusted, strict=True)]
-    attributes = {
-        name: {one.metric.name: one.to_dict() for one in judged if one.attribute == name} for name in names
-    }
+    tables = {name: views[name].table for name in names}
+    chosen = {name: _chosen(views[name].reference) for name in names}
     severity = _overall(judged, table.total, policy)
-    chosen = {
-        name: {"group": reference.group, "chosen": reference.chosen}
-        if reference
-        else {"group": None, "chosen": None}
-        for name, reference in references.items()
-    }
     slices, left_out = demographic_slices(table, names, policy.min_group_size)
-    return {
+    result = {
         "sample_size": table.total,
         "labelled_size": table.labelled,
         "label_coverage": table.labelled / table.total if table.total else None,
         "protected_attributes": list(names),
-        "metrics": {
-            metric.name: min((one for one in judged if one.metric is metric), key=Measured.rank).to_dict()
-            for metric in METRICS
-        },
-        "attributes": attributes,
+        "metrics": _worst(judged, policy),
+        "attributes": _by_attribute([*views], judged),
         "demographic_slices": slices,
         "demographic_slices_left_out": left_out,
+        "impact_ratio_tables": impact_ratio_tables(table, names),
         "overall_severity": severity,
         "alert": severity in ALERTING,
         "reference_groups": chosen,
+        "worst_groups": _worst_groups(judged),
         "settings": policy.to_dict(),
-        "sentences": write_sentences(tables, attributes, chosen, table.total, policy.to_dict()),
+        "resampling": {"seed": seed, "n_resamples": n_resamples},
+        "sentences": write_sentences(tables, judged, chosen, table.total, policy.to_dict()),
     }
+    if all_pairs:
+        result["pairs"] = {
+            name: {
+                metric.name: view.pairs(metric)
+                for metric in METRICS
+                if metric.scope == ("attribute" if name in names else "crossing")
+            }
+            for name, view in views.items()
+        }
+    return result
 
 
 def _check(table: CountTable, names: Sequence[str], declared: Mapping[str, str]) -> None:
@@ -145,81 +178,13 @@ def _check(table: CountTable, names: Sequence[str], declared: Mapping[str, str])
         )
 
 
-def _measure(
-    metric: Metric, attribute: str, table: CountTable, reference: ReferenceGroup | None, policy: Policy
-) -> Measured:
-    n = table.decided
-    used = n[:, :, :2] if "truth" in metric.needs else n
-    sizes = {
-        group: int(size)
-        for (group,), size in zip(table.groups, used.sum(axis=(1, 2)), strict=True)
-        if group != UNKNOWN
-    }
-    one = Measured(metric, attribute, policy.threshold(metric.name), "ok", _largest(sizes, sizes))
-    obstacle = _obstacle(metric, table, sizes, reference, policy.min_group_size)
-    if obstacle:
-        return replace(one, status=obstacle[0], reason=obstacle[1])
-    large = [i for i, (group,) in enumerate(table.groups) if sizes.get(group, -1) >= policy.min_group_size]
-    labels = [table.groups[i][0] for i in large]
-    compared_with = labels.index(reference.group) if reference and reference.group in labels else -1
-    counts: IntArray = n[large]
-    value, signed, worst = metric.compute(counts, compared_with)
-    if math.isnan(value):
-        name = f"{attribute}={reference.group}" if reference else attribute
-        return replace(one, status="undefined", reason=metric.undefined_because.format(reference=name))
-    compared = (labels[int(worst)], labels[compared_with]) if worst >= 0 else ()
-    p = p_value(counts, metric.null)
-    return replace(
-        one,
-        value=_plain(value),
-        signed=_plain(signed),
-        compared=compared,
-        sizes=_largest(sizes, compared or labels),
-        parts={name: _plain(part(counts)) for name, part in metric.parts.items()},
-        p_value=p,
-        reason=_NO_TEST if p is None else None,
-    )
-
-
-def _largest(sizes: Mapping[str, int], groups: Iterable[str]) -> dict[str, int]:
-    """The sizes of the groups, of hundreds of them those of the largest."""
-    return {group: sizes[group] for group in sorted(groups, key=lambda group: -sizes[group])[:_SIZES_LISTED]}
-
-
-def _obstacle(
-    metric: Metric,
-    table: CountTable,
-    sizes: Mapping[str, int],
-    reference: ReferenceGroup | None,
-    min_group_size: int,
-) -> tuple[str, str] | None:
-    """Why a metric is not computed, as (status, reason); None when nothing stands against it."""
-    (attribute,) = table.attributes
-    if table.total == 0:
-        return "insufficient_data", "There are no rows."
-    rows = "rows"
-    if "truth" in metric.needs:
-        rows = "rows with a known truth"
-        if table.labelled == 0:
-            return "no_ground_truth", "No row has a known truth, so error rates cannot be compared."
-    large = [group for group, size in sizes.items() if size >= min_group_size]
-    if metric.null is None and large:
-        return None
-    if len(sizes) < 2:
-        found = f"only the group {next(iter(sizes))}" if sizes else "no known group"
-        return "insufficient_data", f"{attribute} has {found}: there is nothing to compare."
-    if len(large) < 2:
-        return (
-            "insufficient_data",
-            f"Fewer than two groups of {attribute} have {min_group_size} {rows}: there is nothing to compare.",
-        )
-    if reference is None or reference.group not in large:
-        name = reference.group if reference else "none"
-        return (
-            "insufficient_data",
-            f"The reference group {name} of {attribute} has {sizes.get(name, 0)} {rows}, {min_group_size} needed.",
-        )
-    return None
+def _check_resampling(seed: int, n_resamples: int) -> None:
+    for name, value, most in (("seed", seed, 2**63 - 1), ("n_resamples", n_resamples, MAX_RESAMPLES)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+            expected = f"a whole number from 0 to {most}"
+            raise InvalidInput(
+                f"{name} is {value!r}; expected was {expected}", field=name, got=str(value), expected=expected
+            )
 
 
 def _judge(one: Measured, p_adjusted: float | None, policy: Policy) -> Measured:
@@ -232,7 +197,10 @@ def _judge(one: Measured, p_adjusted: float | None, policy: Policy) -> Measured:
 
 def _overall(judged: Sequence[Measured], sample_size: int, policy: Policy) -> Severity:
     comparable = any(one.compared for one in judged)
-    return overall_severity(_findings(judged), sample_size, policy.min_sample_size, comparable)
+    severity = overall_severity(_findings(judged), sample_size, policy.min_sample_size, comparable)
+    # No breach among the groups that were compared says nothing of a reference group that could not be.
+    with_reference = any(one.compared and one.metric in _WITH_REFERENCE for one in judged)
+    return severity if with_reference or severity in _CERTAIN else "UNKNOWN"
 
 
 def _findings(judged: Sequence[Measured]) -> Iterator[Finding]:
@@ -250,6 +218,46 @@ def _findings(judged: Sequence[Measured]) -> Iterator[Finding]:
             yield finding
 
 
-def _plain(value: Any) -> float | None:
-    """A Python float; None for NaN. Adding 0.0 makes -0.0 plain zero."""
-    return None if math.isnan(value) else float(value) + 0.0
+def _worst(judged: Sequence[Measured], policy: Policy) -> dict[str, Any]:
+    """For each metric the FairnessMetric of the attribute that is worst, or the reason why nothing was measured."""
+    found = {}
+    for name, metric in METRICS_BY_NAME.items():
+        every = [one for one in judged if one.metric.name == name]
+        if not every:
+            reason = (
+                "It is measured on rows with their features, and only counts were given."
+                if metric in ROW_METRICS
+                else "Only one attribute is assessed, so there is no crossing of two."
+            )
+            every = [Measured(metric, None, policy.threshold(name), "insufficient_data", {}, reason)]
+        found[name] = min(every, key=Measured.rank).to_dict()
+    return found
+
+
+def _by_attribute(names: Sequence[str], judged: Sequence[Measured]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for one in judged:
+        if one.attribute is not None:
+            found.setdefault(one.attribute, {})[one.metric.name] = one.to_dict()
+    return found
+
+
+def _worst_groups(judged: Sequence[Measured]) -> dict[str, dict[str, Any]]:
+    """The least selected group of each attribute and crossing, and the two that are furthest apart."""
+    found = {}
+    for one in judged:
+        if (
+            one.metric.name in ("demographic_parity_difference", "intersectional_bias_score")
+            and one.attribute
+        ):
+            pair = list(one.compared)
+            found[one.attribute] = {"group": pair[0] if pair else None, "pair": pair or None}
+    return found
+
+
+def _chosen(reference: ReferenceGroup | None) -> dict[str, str | None]:
+    return (
+        {"group": reference.group, "chosen": reference.chosen}
+        if reference
+        else {"group": None, "chosen": None}
+    )

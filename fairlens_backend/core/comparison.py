@@ -8,12 +8,14 @@ import numpy as np
 
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.labels import UNKNOWN
-from fairlens_backend.core.metrics import METRICS, Metric
+from fairlens_backend.core.metrics import METRICS, GroupRates, Metric
 from fairlens_backend.core.metrics._metric import pick, selection_rates
 from fairlens_backend.core.reference_group import known_group, reference_group
 from fairlens_backend.errors import InvalidInput
 
-_BY_SHORT_NAME: Final[dict[str, Metric]] = {metric.short_name: metric for metric in METRICS}
+_BY_SHORT_NAME: Final[dict[str, Metric]] = {
+    metric.short_name: metric for metric in METRICS if metric.short_name
+}
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,14 @@ class Comparison:
 
     def read(self, short_name: str) -> float | None:
         """A metric in its `/api` form: signed where it has a sign, None where it is undefined."""
-        value, signed, _ = _BY_SHORT_NAME[short_name].compute(self.table.decided, self.reference)
+        value, signed, *_ = _BY_SHORT_NAME[short_name].compute(GroupRates(self.table.decided), self.reference)
         figure = float(value if math.isnan(signed) else signed)
         return None if math.isnan(figure) else figure + 0.0
 
     def pair(self) -> tuple[str | None, str | None]:
         """The reference group and, of the others, the one furthest from it in selection rate."""
-        _, _, worst = _BY_SHORT_NAME["spd"].compute(self.table.decided, self.reference)
-        return self._label(self.reference), self._label(int(worst))
+        furthest = _BY_SHORT_NAME["spd"].compute(GroupRates(self.table.decided), self.reference)
+        return self._label(self.reference), self._label(int(furthest.worst))
 
     def rate(self, group: str | None) -> float | None:
         """The selection rate of a group; None when it is not compared."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairlens_backend.core.inference.significance import Correction
-from fairlens_backend.core.metrics import METRICS, METRICS_BY_NAME
+from fairlens_backend.core.metrics import METRICS_BY_NAME
 from fairlens_backend.errors import InvalidInput
 
 
@@ -69,7 +69,7 @@ class Policy:
     def to_dict(self) -> dict[str, Any]:
         """The settings as kept with an audit, with the limit of every metric."""
         return {
-            "thresholds": {metric.name: self.threshold(metric.name) for metric in METRICS},
+            "thresholds": {name: self.threshold(name) for name in METRICS_BY_NAME},
             "alpha": self.alpha,
             "correction": self.correction,
             "min_group_size": self.min_group_size,

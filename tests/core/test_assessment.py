@@ -68,7 +68,7 @@ def test_the_published_base_rates_of_adult(test_data_dir: Path) -> None:
     }
     assert {sex: round(100 * rate, 1) for sex, rate in rates.items()} == {"Male": 30.4, "Female": 10.9}
     assert result["sentences"][0] == (
-        "Female is selected 0.36 times as often as Male (10.9 % against 30.4 %); the limit is 0.80."
+        "Female is selected 0.36 times as often as Male (10.9 % against 30.4 %; 95 % interval 0.34 to 0.38); the limit is 0.80."
     )
 
 
@@ -107,7 +107,8 @@ def test_the_worst_attribute_speaks_for_a_metric() -> None:
     assert result["metrics"][DIR]["attribute"] == "sex"
     assert result["metrics"][DIR]["value"] == pytest.approx(1 / 3)
     assert result["attributes"]["race"][DIR]["value"] == 1.0
-    assert list(result["attributes"]) == result["protected_attributes"] == ["race", "sex"]
+    assert result["protected_attributes"] == ["race", "sex"]
+    assert list(result["attributes"]) == ["race", "sex", "race × sex"]
     assert assess(table, ["race"])["overall_severity"] == "PASS"
 
 
@@ -186,11 +187,15 @@ def test_the_settings_of_the_owner_hold() -> None:
     assert assess(table, policy=Policy(min_sample_size=2001))["overall_severity"] == "UNKNOWN"
 
 
-def test_the_theil_index_says_why_it_has_no_test() -> None:
-    """It compares people: no groups, no p-value, and its part between groups beside it."""
-    metric = assess(groups(truth=True, F=(50, 100), M=(50, 100), X=(5, 10)))["metrics"][THEIL]
-    assert metric["status"] == "ok" and metric["p_value"] is None and metric["significant"] is None
-    assert "resampling" in metric["reason"] and metric["groups_compared"] == []
+def test_the_theil_index_is_tested_by_resampling() -> None:
+    """It compares people: no groups, a test against its limit, and its part between groups beside it."""
+    table = groups(truth=True, F=(50, 100), M=(50, 100), X=(5, 10))
+    without = assess(table, n_resamples=0)["metrics"][THEIL]
+    assert without["p_value"] is None and without["significant"] is None and "resamples" in without["reason"]
+    metric = assess(table)["metrics"][THEIL]
+    assert metric["status"] == "ok" and metric["groups_compared"] == []
+    # benefits: a quarter 0, half 1, a quarter 2, so ln 2 / 2 = 0.35, far above 0.20 in every draw
+    assert (metric["test"], metric["p_value"], metric["confirmed"]) == ("bootstrap", 1 / 1001, True)
     assert metric["parts"] == {"between_groups": 0.0}
     assert metric["sample_sizes"] == {"F": 100, "M": 100}
 
@@ -223,7 +228,7 @@ def test_sentences_claim_no_more_than_was_measured() -> None:
         ([0] * 3 + [1]) * 50 + [1] * 200,
         [0, 1, 1, 0] * 100,
     )
-    sentences = assess(table)["sentences"]
+    sentences = assess(table, n_resamples=0)["sentences"]
     assert (
         "old=1 is selected 0.25 times as often as old=0 (25.0 % against 100.0 %); the limit is 0.80."
         in sentences

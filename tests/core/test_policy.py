@@ -40,11 +40,23 @@ def test_the_settings_kept_with_an_audit_name_every_limit() -> None:
     given["theil_index"] = 9.0
     assert policy.to_dict() == {
         "thresholds": {
+            "demographic_parity_difference": 0.1,
+            "equalized_odds_difference": 0.08,
             "equal_opportunity_difference": 0.05,
             "disparate_impact_ratio": 0.8,
             "average_odds_difference": 0.07,
+            "statistical_parity_subgroup_lift": 1.25,
+            "predictive_parity_difference": 0.08,
+            "calibration_gap": 0.05,
+            "individual_fairness_score": 0.85,
+            "counterfactual_fairness": 0.06,
+            "intersectional_bias_score": 0.12,
+            "temporal_drift_index": 5.0,
             "statistical_parity_difference": 0.1,
             "theil_index": 1.5,
+            "false_positive_rate_difference": 0.08,
+            "false_negative_rate_difference": 0.08,
+            "consistency": 0.85,
         },
         "alpha": 0.05,
         "correction": "bh",

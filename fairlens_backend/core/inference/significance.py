@@ -1,8 +1,8 @@
 """Tests of equality, each with its own null, and what many tests do to their p-values (STATISTICS section 3)."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,15 @@ from scipy.special import chdtrc, gammaln
 
 from fairlens_backend.core.columns import IntArray
 
+FloatArray = npt.NDArray[np.float64]
 Correction = Literal["bh", "holm", "none"]
 
 # Of two outcomes with the same probability one may come out larger by rounding; R and scipy use the same slack.
 _EQUALLY_LIKELY = 1 + 1e-7
+
+
+Tested = tuple[float, str] | None
+"""A p-value and the name of its test; None where there is nothing to test."""
 
 
 def equality_of_rates(table: npt.ArrayLike) -> float | None:
@@ -40,18 +45,24 @@ def equality_of_rates(table: npt.ArrayLike) -> float | None:
 
     Source: Pearson 1900; Fisher, Statistical methods for research workers; Agresti, Categorical data analysis.
     """
+    tested = rates_test(table)
+    return tested[0] if tested else None
+
+
+def rates_test(table: npt.ArrayLike) -> Tested:
+    """`equality_of_rates` with the name of the test: "chi_square" or "fisher_exact"."""
     counts = np.asarray(table, dtype=np.float64)
     counts = counts[counts.sum(axis=1) > 0]
     if len(counts) < 2:
         return None
     columns = counts.sum(axis=0)
     if (columns == 0).any():
-        return 1.0
+        return 1.0, "chi_square"
     expected = np.outer(counts.sum(axis=1), columns) / counts.sum()
     if len(counts) == 2 and expected.min() < 5:
-        return _fisher_exact(counts)
+        return _fisher_exact(counts), "fisher_exact"
     statistic = float(((counts - expected) ** 2 / expected).sum())
-    return float(chdtrc(len(counts) - 1, statistic))
+    return float(chdtrc(len(counts) - 1, statistic)), "chi_square"
 
 
 def _fisher_exact(table: npt.NDArray[np.float64]) -> float:
@@ -72,44 +83,95 @@ def _log_choose(n: Any, k: Any) -> Any:
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
 
 
-def selection_rate_p(n: IntArray) -> float | None:
+def selection_rate_test(n: IntArray) -> Tested:
     """Test of g × ŷ over all rows; n of shape (n_groups, 2, 3)."""
-    return equality_of_rates(n.sum(axis=2))
+    return rates_test(n.sum(axis=2))
 
 
-def true_positive_rate_p(n: IntArray) -> float | None:
+def true_positive_rate_test(n: IntArray) -> Tested:
     """Test of g × ŷ among the rows with y = 1; n of shape (n_groups, 2, 3)."""
-    return equality_of_rates(n[:, :, 1])
+    return rates_test(n[:, :, 1])
 
 
-def false_positive_rate_p(n: IntArray) -> float | None:
+def false_positive_rate_test(n: IntArray) -> Tested:
     """Test of g × ŷ among the rows with y = 0; n of shape (n_groups, 2, 3)."""
-    return equality_of_rates(n[:, :, 0])
+    return rates_test(n[:, :, 0])
 
 
-def odds_p(n: IntArray) -> float | None:
+def precision_test(n: IntArray) -> Tested:
+    """Test of g × y among the labelled rows with ŷ = 1; n of shape (n_groups, 2, 3)."""
+    return rates_test(n[:, 1, :2])
+
+
+def odds_test(n: IntArray) -> Tested:
     """The smaller p-value of the true and false positive rates, doubled for having looked twice, at most 1."""
-    both = (true_positive_rate_p(n), false_positive_rate_p(n))
-    known = [p for p in both if p is not None]
-    return min(1.0, 2 * min(known)) if known else None
+    known = [one for one in (true_positive_rate_test(n), false_positive_rate_test(n)) if one is not None]
+    if not known:
+        return None
+    p, name = min(known)
+    return min(1.0, 2 * p), f"{name}, smaller of two doubled"
 
 
-_TESTS = {
-    "selection_rate": selection_rate_p,
-    "true_positive_rate": true_positive_rate_p,
-    "true_and_false_positive_rate": odds_p,
+def calibration_test(scored: npt.ArrayLike, min_in_bin: int) -> Tested:
+    """Test of g × y within each score bin, the statistics and their degrees of freedom summed.
+
+    Parameters
+    ----------
+    scored : labelled rows by group, truth and score bin, shape (n_groups, 2, n_bins)
+    min_in_bin : rows a group needs in a bin to take part there, as in metric 8
+
+    Each statistic is Pearson's times (N − 1)/N, which has its nominal mean exactly, whatever the counts of a bin.
+
+    Source: Campbell, Chi-squared and Fisher–Irwin tests of two-by-two tables (Statistics in Medicine 2007);
+    STATISTICS section 3.
+    """
+    counts = np.asarray(scored, dtype=np.float64)
+    statistic, freedom = 0.0, 0
+    for table in np.moveaxis(counts, 2, 0):
+        part = table[table.sum(axis=1) >= min_in_bin]
+        columns, total = part.sum(axis=0), part.sum()
+        if len(part) < 2 or (columns == 0).any():
+            continue
+        expected = np.outer(part.sum(axis=1), columns) / total
+        statistic += float(((part - expected) ** 2 / expected).sum()) * (total - 1) / total
+        freedom += len(part) - 1
+    return (float(chdtrc(freedom, statistic)) if freedom else 1.0), "chi_square over score bins"
+
+
+_TESTS: Final[dict[str, Callable[[IntArray], Tested]]] = {
+    "selection_rate": selection_rate_test,
+    "true_positive_rate": true_positive_rate_test,
+    "false_positive_rate": false_positive_rate_test,
+    "true_and_false_positive_rate": odds_test,
+    "precision": precision_test,
 }
 
 
-def p_value(n: IntArray, null: str | None) -> float | None:
-    """The p-value of a metric's own null hypothesis; None for a metric that compares no rates.
+def equality_test(n: IntArray, null: str) -> Tested:
+    """The test of a metric's own null hypothesis.
 
     Parameters
     ----------
     n : counts, shape (n_groups, 2, 3), by decision and truth
-    null : `Metric.null`
+    null : `Metric.null`, but for "calibration", which is tested on score bins
     """
-    return None if null is None else _TESTS[null](n)
+    return _TESTS[null](n)
+
+
+def not_beyond_test(draws: FloatArray, threshold: float) -> Tested:
+    """Bootstrap test of "the figure is not above its threshold", for figures that compare no groups.
+
+    Parameters
+    ----------
+    draws : the figure of each resampled table, shape (n_resamples,)
+
+    Examples
+    --------
+    >>> not_beyond_test(np.full(999, 0.3), 0.2)
+    (0.001, 'bootstrap')
+    """
+    known = draws[np.isfinite(draws)]
+    return (1 + int((known <= threshold).sum())) / (1 + len(known)), "bootstrap"
 
 
 def adjust(p_values: Sequence[float | None], method: Correction = "bh") -> list[float | None]:

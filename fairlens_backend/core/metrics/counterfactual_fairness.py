@@ -17,6 +17,7 @@ from fairlens_backend.errors import InvalidInput
 # The share under which a group is not taken as reference, as in STATISTICS section 1.
 _MIN_SHARE: Final = 0.02
 _DRAWS: Final = 10_000
+_MANY_CLIPPED: Final = 0.05
 
 
 def counterfactual_fairness(sample: RowSample, settings: RowSettings) -> list[RowMeasured]:
@@ -32,8 +33,8 @@ def counterfactual_fairness(sample: RowSample, settings: RowSettings) -> list[Ro
         image of that of `signed`, from the influence function (simultaneous over the groups where there are
         more than two); the p-value of "no effect in any group" is its multiplier bootstrap. For the intervention
         the standard error is never below the one that half a row more of each kind of change would give.
-        parts: form, assumption, selection rates under either, the bounds of `signed`; for `adjusted` the
-        share of rows with a clipped propensity and the columns used.
+        parts: form, assumption, selection rates under either, the bounds of `signed`; for `adjusted` the larger
+        share of rows whose propensity for one of the two groups was clipped at 0.01, and the columns used.
         `no_model` without a model and without features to adjust for, `insufficient_data` without two groups
         that reach `min_group_size` in the sample.
 
@@ -54,6 +55,8 @@ class _Contrast:
     parts: dict[str, float | str | None]
     # a lower bound of the standard error, shape (n_groups,)
     floor: FloatArray
+    # of the adjusted form: the share of rows whose propensity was clipped, the reference's first
+    clipped: FloatArray | None = None
 
 
 def _of_attribute(sample: RowSample, attribute: str, settings: RowSettings) -> RowMeasured:
@@ -157,11 +160,10 @@ def _adjusted(sample: RowSample, attribute: str, groups: Sequence[str], seed: in
             f" {attribute} and the decision, none of them is a consequence of {attribute}, and every kind of person"
             " occurs in every group."
         ),
-        "clipped_share": effect.clipped,
         "columns": float(effect.columns),
         "columns_left_out": float(effect.left_out),
     }
-    return _Contrast(effect.means, effect.influence, parts, np.zeros(len(groups) - 1))
+    return _Contrast(effect.means, effect.influence, parts, np.zeros(len(groups) - 1), effect.clipped)
 
 
 def _judged(
@@ -189,6 +191,8 @@ def _judged(
         "signed_lower": low,
         "signed_upper": high,
     }
+    if contrast.clipped is not None:
+        parts["clipped_share"] = float(max(contrast.clipped[0], contrast.clipped[worst + 1]))
     return RowMeasured(
         METRIC.name,
         attribute,
@@ -250,10 +254,17 @@ def _sentence(
         else f"Adjusted for the other features, {attribute}={group} is selected"
     )
     than = f"{'as' if points == '0.0' else 'than'} with {reference}"
-    return (
+    text = (
         f"{before} {how} {than} (95 % interval of the gap {low} to {high});"
         f" the limit is {100 * settings.threshold:.1f}. {parts['assumption']}"
     )
+    clipped = parts.get("clipped_share")
+    if isinstance(clipped, float) and clipped > _MANY_CLIPPED:
+        text += (
+            f" Of {100 * clipped:.0f} % of the people hardly anyone alike is in one of the two groups;"
+            " for them the figure rests on extrapolation."
+        )
+    return text
 
 
 METRIC = RowMetric(

@@ -4,26 +4,25 @@ import numpy as np
 
 from fairlens_backend.core.metrics._metric import (
     Computed,
-    Counts,
+    GroupRates,
     Metric,
     furthest,
     pick,
     ratios,
-    selection_rates,
 )
 
 
-def disparate_impact_ratio(n: Counts, reference: int) -> Computed:
+def disparate_impact_ratio(rates: GroupRates, reference: int) -> Computed:
     """The smallest SR_g / SR_r over the groups g other than the reference group r.
 
     Parameters
     ----------
-    n : counts, shape (..., n_groups, 2, 3), by decision and truth
+    rates : the rates of the groups
     reference : index of r
 
     Returns
     -------
-    value in [0, ∞), unitless, 1 is parity; signed, always NaN: a ratio has no sign; index of the worst group.
+    value in [0, ∞), unitless, 1 is parity; signed, always NaN: a ratio has no sign; index of the worst group and of r.
         NaN when the reference group received no favourable decision: the ratio is then undefined,
         neither fair nor unfair.
 
@@ -32,16 +31,16 @@ def disparate_impact_ratio(n: Counts, reference: int) -> Computed:
     >>> n = np.zeros((2, 2, 3), dtype=int)
     >>> n[0, 1, 2], n[0, 0, 2] = 30, 70
     >>> n[1, 1, 2], n[1, 0, 2] = 60, 40
-    >>> value, _, worst = disparate_impact_ratio(n, reference=1)
+    >>> value, _, worst, _ = disparate_impact_ratio(GroupRates(n), reference=1)
     >>> float(value), int(worst)
     (0.5, 0)
 
     Source: EEOC Uniform Guidelines, 29 CFR 1607.4(D), the four-fifths rule; STATISTICS section 2.
     """
-    against = ratios(selection_rates(n), reference)
+    against = ratios(rates.selection, reference)
     worst = furthest(-against, against)
     value = pick(against, worst)
-    return value, np.full(value.shape, np.nan), worst
+    return Computed(value, np.full(value.shape, np.nan), worst, np.where(worst < 0, -1, reference))
 
 
 METRIC = Metric(
@@ -54,6 +53,8 @@ METRIC = Metric(
     definition="The lowest selection rate of any other group divided by the selection rate of the reference group.",
     decides=True,
     compute=disparate_impact_ratio,
+    rates=("selection",),
+    scale="ratio",
     null="selection_rate",
     undefined_because="No row of {reference} got the favourable decision, so there is no rate to divide by.",
 )

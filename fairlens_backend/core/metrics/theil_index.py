@@ -2,42 +2,42 @@
 
 import numpy as np
 
-from fairlens_backend.core.metrics._metric import Computed, Counts, FloatArray, IntArray, Metric, ratio
+from fairlens_backend.core.metrics._metric import Computed, FloatArray, GroupRates, IntArray, Metric, ratio
 
 
-def theil_index(n: Counts, reference: int = -1) -> Computed:
+def theil_index(rates: GroupRates, reference: int = -1) -> Computed:
     """Generalized entropy GE(1) of the benefits b = ŷ − y + 1 over all rows with a known truth.
 
     Parameters
     ----------
-    n : counts, shape (..., n_groups, 2, 3), by decision and truth
+    rates : the rates of the groups
     reference : not used; the index compares people, not groups
 
     Returns
     -------
-    value in [0, ∞), unitless, 0 when all benefits are equal; signed, always NaN; index, always −1.
+    value in [0, ∞), unitless, 0 when all benefits are equal; signed, always NaN; indices, always −1.
         NaN without labelled rows, or when every benefit is 0.
 
     Examples
     --------
     >>> n = np.zeros((1, 2, 3), dtype=int)
     >>> n[0, 0, 0] = n[0, 0, 1] = 50  # half the benefits are 1, half are 0
-    >>> round(float(theil_index(n)[0]), 12) == round(float(np.log(2)), 12)
+    >>> round(float(theil_index(GroupRates(n)).value), 12) == round(float(np.log(2)), 12)
     True
 
     Source: Speicher et al., A unified approach to quantifying algorithmic unfairness (KDD 2018);
     STATISTICS section 2.
     """
-    people = _people(n).sum(axis=-2)
+    people = _people(rates).sum(axis=-2)
     mean = ratio((people * _BENEFITS).sum(axis=-1), people.sum(axis=-1))
     relative = ratio(np.broadcast_to(_BENEFITS, people.shape), mean[..., None])
     value = ratio((people * _x_log_x(relative)).sum(axis=-1), people.sum(axis=-1))
     none: IntArray = np.full(value.shape, -1, dtype=np.int64)
     # Jensen: never below 0, but rounding can be
-    return np.maximum(value, 0.0), np.full(value.shape, np.nan), none
+    return Computed(np.maximum(value, 0.0), np.full(value.shape, np.nan), none, none)
 
 
-def between_groups(n: Counts) -> FloatArray:
+def between_groups(rates: GroupRates) -> FloatArray:
     """The part of the Theil index that stays when each person gets their group's mean benefit, shape (...).
 
     Examples
@@ -45,12 +45,12 @@ def between_groups(n: Counts) -> FloatArray:
     >>> n = np.zeros((2, 2, 3), dtype=int)
     >>> n[0, 0, 0] = 50  # every benefit 1
     >>> n[1, 0, 1] = 50  # every benefit 0: all inequality is between the groups
-    >>> bool(abs(between_groups(n) - np.log(2)) < 1e-12)
+    >>> bool(abs(between_groups(GroupRates(n)) - np.log(2)) < 1e-12)
     True
 
     Source: Shorrocks, The class of additively decomposable inequality measures (Econometrica 1980).
     """
-    people = _people(n)
+    people = _people(rates)
     size = people.sum(axis=-1)
     benefit = (people * _BENEFITS).sum(axis=-1)
     mean = ratio(benefit.sum(axis=-1), size.sum(axis=-1))
@@ -63,9 +63,9 @@ def between_groups(n: Counts) -> FloatArray:
 _BENEFITS: FloatArray = np.array([0.0, 1.0, 2.0])
 
 
-def _people(n: Counts) -> FloatArray:
+def _people(rates: GroupRates) -> FloatArray:
     """Labelled rows by group and benefit 0, 1, 2, shape (..., n_groups, 3)."""
-    counts = np.asarray(n, dtype=np.float64)
+    counts = np.asarray(rates.n, dtype=np.float64)
     equal = counts[..., 0, 0] + counts[..., 1, 1]
     return np.stack([counts[..., 0, 1], equal, counts[..., 1, 0]], axis=-1)
 
@@ -89,7 +89,7 @@ METRIC = Metric(
     ),
     decides=False,
     compute=theil_index,
-    null=None,
+    compared="people",
     undefined_because="Every decision is unfavourable against a favourable truth, so the mean benefit is 0.",
     parts={"between_groups": between_groups},
 )

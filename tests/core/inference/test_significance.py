@@ -9,11 +9,15 @@ from scipy import stats
 from fairlens_backend.core.inference.significance import (
     adjust,
     equality_of_rates,
-    false_positive_rate_p,
-    odds_p,
-    p_value,
-    selection_rate_p,
-    true_positive_rate_p,
+    calibration_test,
+    equality_test,
+    false_positive_rate_test,
+    not_beyond_test,
+    odds_test,
+    precision_test,
+    rates_test,
+    selection_rate_test,
+    true_positive_rate_test,
 )
 from fairlens_backend.core.metrics import METRICS
 
@@ -68,24 +72,69 @@ def test_groups_without_rows_are_left_out() -> None:
 
 
 def test_each_rate_is_tested_among_its_own_rows() -> None:
-    """SR over all rows, TPR where y = 1, FPR where y = 0; odds: the smaller of the two doubled, at most 1."""
+    """SR over all rows, TPR where y = 1, FPR where y = 0, PPV where ŷ = 1; odds: the smaller of two doubled, at most 1."""
     n = np.array([[[40, 30, 5], [10, 20, 45]], [[30, 20, 25], [20, 30, 25]]])
-    assert selection_rate_p(n) == equality_of_rates([[75, 75], [75, 75]]) == 1.0
-    assert true_positive_rate_p(n) == equality_of_rates([[30, 20], [20, 30]])
-    assert false_positive_rate_p(n) == equality_of_rates([[40, 10], [30, 20]])
+    assert selection_rate_test(n) == rates_test([[75, 75], [75, 75]]) == (1.0, "chi_square")
+    assert true_positive_rate_test(n) == rates_test([[30, 20], [20, 30]])
+    assert false_positive_rate_test(n) == rates_test([[40, 10], [30, 20]])
+    assert precision_test(n) == rates_test([[10, 20], [20, 30]])
     smaller = stats.chi2_contingency([[40, 10], [30, 20]], correction=False).pvalue
-    assert odds_p(n) == pytest.approx(2 * smaller)
+    p, name = odds_test(n) or (None, "")
+    assert p == pytest.approx(2 * smaller) and name == "chi_square, smaller of two doubled"
     same = np.array([[[10, 10, 0], [10, 10, 0]]] * 2)
-    assert odds_p(same) == 1.0
-    assert odds_p(np.zeros((2, 2, 3), dtype=np.int64)) is None
+    assert (odds_test(same) or (None,))[0] == 1.0
+    assert odds_test(np.zeros((2, 2, 3), dtype=np.int64)) is None
 
 
-def test_every_metric_has_its_test_or_none() -> None:
-    """A metric's null names a test that exists."""
+def test_every_metric_of_rates_has_its_test() -> None:
+    """A metric's null names a test that exists; calibration is tested on score bins, 12 and 14 compare no rates."""
     n = np.array([[[40, 30, 5], [10, 20, 45]], [[30, 20, 25], [20, 30, 25]]])
+    without = {metric.name for metric in METRICS if metric.null in (None, "calibration")}
+    assert without == {"calibration_gap", "temporal_drift_index", "theil_index"}
     for metric in METRICS:
-        p = p_value(n, metric.null)
-        assert p is None if metric.name == "theil_index" else p is not None and 0 <= p <= 1
+        if metric.name not in without:
+            tested = equality_test(n, str(metric.null))
+            assert tested is not None and 0 <= tested[0] <= 1
+
+
+def test_the_name_of_the_test_is_said() -> None:
+    """Fisher's where an expected count is under 5."""
+    assert (rates_test([[8, 2], [1, 5]]) or (0, ""))[1] == "fisher_exact"
+    assert (rates_test([[70, 30], [40, 60]]) or (0, ""))[1] == "chi_square"
+
+
+def test_calibration_is_tested_bin_by_bin() -> None:
+    """Two bins of 100 and 200 rows: Pearson's statistics times 99/100 and 199/200, summed, with two degrees of freedom."""
+    scored = np.zeros((2, 2, 10), dtype=np.int64)
+    first, second = [[30, 20], [20, 30]], [[60, 40], [30, 70]]
+    scored[:, :, 3], scored[:, :, 8] = first, second
+    scored[:, :, 5] = [[4, 5], [50, 0]]  # nine rows of one group: the bin is not compared
+    statistic = sum(
+        stats.chi2_contingency(table, correction=False).statistic * (total - 1) / total
+        for table, total in ((first, 100), (second, 200))
+    )
+    p, name = calibration_test(scored, 10) or (None, "")
+    assert p == pytest.approx(stats.chi2.sf(statistic, 2), rel=1e-10) and name == "chi_square over score bins"
+    assert calibration_test(np.zeros((2, 2, 10)), 10) == (1.0, "chi_square over score bins")
+
+
+def test_calibration_p_values_are_at_most_nominal_with_few_rows_in_a_bin() -> None:
+    """3,000 draws without a difference, bins of 10 to 40 rows, rates of 0.05 to 0.95: at most 5 % under 0.05 (4 standard errors)."""
+    rng = np.random.default_rng(20)
+    rates = np.linspace(0.05, 0.95, 10)
+    rows = np.array([[10, 15, 20, 40, 12, 11, 30, 25, 10, 14], [30, 10, 40, 12, 10, 22, 11, 16, 20, 35]])
+    rejected = 0
+    for _ in range(3000):
+        positive = rng.binomial(rows, rates)
+        p, _name = calibration_test(np.stack([rows - positive, positive], axis=1), 10) or (1.0, "")
+        rejected += p <= 0.05
+    assert rejected / 3000 <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 3000)
+
+
+def test_a_figure_beyond_its_threshold_in_all_draws_is_no_chance() -> None:
+    """One is added above and below, so that the p-value is never 0 (Davison and Hinkley 1997, section 4.2)."""
+    assert not_beyond_test(np.array([0.1, 0.3, 0.3, np.nan]), 0.2) == (2 / 4, "bootstrap")
+    assert not_beyond_test(np.full(9, 0.3), 0.2) == (1 / 10, "bootstrap")
 
 
 def test_the_published_example_of_benjamini_and_hochberg() -> None:
