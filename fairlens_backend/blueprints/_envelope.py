@@ -49,8 +49,7 @@ def counted(n: int, noun: str) -> str:
 def failure(error: FairLensError) -> Response:
     """Wrap an error of the tree with the HTTP code that says the truth."""
     status = next((code for kind, code in STATUS_OF if isinstance(error, kind)), 500)
-    message = error.message if error.message.endswith((".", "?", "!")) else error.message + "."
-    answer = _envelope("error", None, message, {"code": error.code, "details": error.details}, status)
+    answer = _envelope("error", None, error.message, {"code": error.code, "details": error.details}, status)
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         answer.headers["Retry-After"] = str(retry_after_s)

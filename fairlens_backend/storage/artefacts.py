@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fairlens_backend import config
-from fairlens_backend.errors import NotFound, Unavailable
+from fairlens_backend.errors import InvalidInput, NotFound, Unavailable
 
 Source = bytes | str | Path | BinaryIO
 """An artefact as a caller has it: its bytes, its file's path, or a binary stream."""
@@ -88,6 +88,13 @@ def _copy(source: Source, path: Path) -> str:
         while piece := source.read(_PIECE):
             hashed.update(piece)
             out.write(piece)
+        if out.tell() == 0:
+            raise InvalidInput(
+                "The artefact is empty; a model saved by joblib was expected.",
+                field="artefact",
+                got="0 bytes",
+                expected="a model saved by joblib",
+            )
         out.flush()
         os.fsync(out.fileno())
     return hashed.hexdigest()

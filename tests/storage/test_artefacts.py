@@ -7,7 +7,7 @@ import os
 import pytest
 
 from fairlens_backend import config
-from fairlens_backend.errors import Unavailable
+from fairlens_backend.errors import InvalidInput, Unavailable
 from fairlens_backend.storage import artefacts
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -67,3 +67,9 @@ def test_a_draft_left_by_a_crash_is_swept_after_a_day() -> None:
     with artefacts.draft_of(b"x"):
         pass
     assert files() == [".incoming-young"]
+
+
+def test_an_empty_artefact_is_refused() -> None:
+    """Nothing is no model; it would only be noticed at the first evaluation."""
+    with pytest.raises(InvalidInput, match="artefact is empty"), artefacts.draft_of(b""):
+        pass
