@@ -20,6 +20,8 @@ _NOT_FROM_COUNTS: Final = frozenset(
     {"individual_fairness_score", "counterfactual_fairness", "temporal_drift_index", "consistency"}
 )
 _SAME: Final = 1e-12
+# of an audit that does not say how often
+_RESAMPLES: Final = 1_000
 
 
 class StoredAudit(NamedTuple):
@@ -183,13 +185,23 @@ def _from_counts(result: Mapping[str, Any], table: CountTable, policy: Policy) -
         for attribute, chosen in result.get("reference_groups", {}).items()
         if chosen["chosen"] == "declared" and attribute in result["protected_attributes"]
     }
-    anew = assess(table, result["protected_attributes"], declared, policy)
+    seed, n_resamples = _resampling(result, policy)
+    protected = result["protected_attributes"]
+    anew = assess(table, protected, declared, policy, seed=seed, n_resamples=n_resamples)
     then = {(figure["attribute"], figure["name"]): figure for figure in _stored(result)}
     figures = [
         _with_stored_inference(figure, then.pop((figure["attribute"], figure["name"]), None))
         for figure in _stored(anew)
     ]
     return rated([*figures, *then.values()], anew["sample_size"], policy)
+
+
+def _resampling(result: Mapping[str, Any], policy: Policy) -> tuple[int, int]:
+    """Seed and number: as then where values may change, else 0, since what resampling gave was stored."""
+    then = result.get("resampling", {})
+    if result.get("settings", {}).get("min_group_size") == policy.min_group_size:
+        return 0, 0
+    return then.get("seed", 0), then.get("n_resamples", _RESAMPLES)
 
 
 def _with_stored_inference(figure: Figure, then: Figure | None) -> Figure:
@@ -222,8 +234,12 @@ def _settings_then(result: Mapping[str, Any]) -> Policy:
 
 
 def _stored(result: Mapping[str, Any]) -> Iterator[Figure]:
+    """The figures of an audit: those of attributes and crossings, and those of no attribute."""
     for metrics in result["attributes"].values():
         yield from metrics.values()
+    for figure in result.get("metrics", {}).values():
+        if figure["attribute"] is None:
+            yield figure
 
 
 def _not_applied(result: Mapping[str, Any], policy: Policy) -> str | None:

@@ -21,9 +21,6 @@ Verdict = tuple[Severity, list[dict[str, Any]]]
 
 _RATIO: Final = "disparate_impact_ratio"
 _DIFFERENCE: Final = "statistical_parity_difference"
-# Metrics on rows or on history that the catalogue of count-based ones need not list: STATISTICS section 2.
-_BELOW: Final = frozenset({"individual_fairness_score", "consistency"})
-_DECIDING: Final = frozenset({"individual_fairness_score", "counterfactual_fairness", "temporal_drift_index"})
 
 
 def rated(figures: Sequence[Figure], sample_size: int, policy: Policy) -> Verdict:
@@ -32,7 +29,7 @@ def rated(figures: Sequence[Figure], sample_size: int, policy: Policy) -> Verdic
     Parameters
     ----------
     figures : FairnessMetrics as `assess` returns them, of all attributes; their own limits, adjusted p-values and
-        severities are not looked at, except for the limit of a metric that the catalogue does not list
+        severities are not looked at; one of a metric that the catalogue does not list is not rated
     sample_size : rows of the audit
 
     Returns
@@ -50,14 +47,11 @@ def rated(figures: Sequence[Figure], sample_size: int, policy: Policy) -> Verdic
     breached: list[tuple[int, float, dict[str, Any]]] = []
     for figure, p in zip(figures, adjusted, strict=True):
         name, value = figure["name"], figure["value"]
-        if value is None:
-            continue
         metric = METRICS_BY_NAME.get(name)
-        when = metric.breached_when if metric else ("below" if name in _BELOW else "above")
-        decides = metric.decides if metric else name in _DECIDING
-        decides = decides or (name == _DIFFERENCE and figure["attribute"] in without_ratio)
-        # a metric that the catalogue does not list keeps the limit that it had
-        limit = policy.threshold(name) if metric else figure["threshold"]
+        if value is None or metric is None:
+            continue
+        when, limit = metric.breached_when, policy.threshold(name)
+        decides = metric.decides or (name == _DIFFERENCE and figure["attribute"] in without_ratio)
         significant = None if p is None else p <= policy.alpha
         finding = Finding(name, value, limit, when, significant, decides)
         findings.append(finding)

@@ -12,6 +12,9 @@ from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.policy_replay import StoredAudit, replay
 
 DIR, SPD = "disparate_impact_ratio", "statistical_parity_difference"
+DPD, LIFT = "demographic_parity_difference", "statistical_parity_subgroup_lift"
+# The three limits on selection rates, moved to where 0.45 against 0.60 breaches none.
+LENIENT = {DIR: 0.70, DPD: 0.20, LIFT: 1.5}
 
 
 def table(truth: bool = False, **groups: tuple[int, int]) -> CountTable:
@@ -33,7 +36,7 @@ def stored(
     )
 
 
-# SR 0.75 and 1 of 1,000 rows each: by hand DIR 0.75 → HIGH at 0.80; at 0.70 nothing breaches.
+# By hand DIR 0.75 → HIGH at 0.80, a gap of 0.15, a lift of 1.33: one breach together, MEDIUM when the DIR is let go.
 QUARTER = table(F=(450, 1000), M=(600, 1000))
 
 
@@ -42,7 +45,8 @@ QUARTER = table(F=(450, 1000), M=(600, 1000))
     ("settings", "severity", "alerts"),
     [
         ({}, "HIGH", 1),
-        ({"thresholds": {DIR: 0.70}}, "PASS", 0),
+        ({"thresholds": LENIENT}, "PASS", 0),
+        ({"thresholds": {DIR: 0.70}}, "MEDIUM", 0),
         ({"min_sample_size": 2001}, "UNKNOWN", 0),
         ({"min_sample_size": 2000}, "HIGH", 1),
         # p is about 1e-11, so an alpha below it makes the breach a LOW one
@@ -76,7 +80,7 @@ def test_alerts_and_changes_come_by_time_with_the_first() -> None:
     assert found["first_alert"]["audit_id"] == "b" and found["first_alert"]["metrics"][0]["name"] == DIR
     assert found["alert_share"] == 4 / 5 and found["changed"] == []
     assert found["sentence"] == "By these settings 4 of 5 audits would have alerted; 4 did."
-    stricter = replay(audits, Policy(thresholds={DIR: 0.70}))
+    stricter = replay(audits, Policy(thresholds=LENIENT))
     assert [(c["audit_id"], c["before"], c["after"], c["due_to"]) for c in stricter["changed"]] == [
         ("b", "HIGH", "PASS", "settings"),
         ("c", "HIGH", "PASS", "settings"),
@@ -109,7 +113,7 @@ def test_a_change_by_a_younger_engine_is_not_put_on_the_settings() -> None:
     audit = stored(QUARTER)
     old = StoredAudit({**audit.result, "overall_severity": "PASS"}, audit.counts)
     assert replay([old], Policy())["changed"][0]["due_to"] == "engine"
-    assert replay([old], Policy(thresholds={DIR: 0.70}))["changed"] == []
+    assert replay([old], Policy(thresholds=LENIENT))["changed"] == []
     critical = Policy(thresholds={DIR: 1.0, SPD: 0.01, "theil_index": 0.01}, min_sample_size=5000)
     assert replay([old], critical)["changed"][0]["due_to"] == "both"
 
@@ -132,6 +136,10 @@ def test_figures_that_no_table_gives_are_rated_with_the_rest() -> None:
         (metric,) = found["alerts"][0]["metrics"]
         assert metric["name"] == "individual_fairness_score" and metric["confirmed"] is True
     assert found["n_confirmed"] == 1
+    # of no attribute, it stands with the metrics alone
+    metrics = {**audit.result["metrics"], "individual_fairness_score": {**figure, "attribute": None}}
+    found = replay([StoredAudit({**audit.result, "metrics": metrics}, audit.counts)], Policy())
+    assert found["severities"]["HIGH"] == 1 and found["alerts"][0]["metrics"][0]["attribute"] is None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,7 @@ def test_no_audits_are_no_good_news() -> None:
 
 policies = st.builds(
     Policy,
-    thresholds=st.dictionaries(st.sampled_from([DIR, SPD, "theil_index"]), st.floats(0.01, 1.0)),
+    thresholds=st.dictionaries(st.sampled_from([DIR, SPD, LIFT, "theil_index"]), st.floats(0.01, 1.0)),
     alpha=st.sampled_from([0.001, 0.05, 0.3]),
     correction=st.sampled_from(["bh", "holm", "none"]),
     min_sample_size=st.integers(1, 300),
