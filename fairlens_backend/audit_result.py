@@ -9,6 +9,9 @@ import pandas as pd
 
 from fairlens_backend.audit_rendering import as_html, as_rows, as_text
 from fairlens_backend.core.counts import CountTable
+from fairlens_backend.core.threshold_pairs import Criterion
+from fairlens_backend.core.threshold_search import search_thresholds
+from fairlens_backend.errors import InvalidInput
 
 __all__ = ["AuditResult"]
 
@@ -22,7 +25,7 @@ class AuditResult:
     Parameters
     ----------
     result : the BiasAuditResult
-    table : the count table that it was computed from
+    table : the count table that it was computed from; None for an outcome that is a number
     """
 
     result: Mapping[str, Any]
@@ -55,6 +58,35 @@ class AuditResult:
     def to_frame(self) -> pd.DataFrame:
         """One row for each attribute and metric: value, interval, threshold, severity, groups, p-values, sentence."""
         return pd.DataFrame(as_rows(self.result))
+
+    def threshold_search(
+        self, attribute: str, criterion: Criterion = "demographic_parity", **options: Any
+    ) -> dict[str, Any]:
+        """What thresholds on the score, a group each, would meet a criterion, and what they would cost.
+
+        Parameters
+        ----------
+        criterion : "demographic_parity", "equal_opportunity" or "equalized_odds"
+        options : of `core.threshold_search.search_thresholds`: reference, all_pairs, tolerance, between_edges, …
+
+        Raises
+        ------
+        InvalidInput
+            There is no such attribute or group, or the audit was of numbers and has no counts.
+        """
+        if self.table is None:
+            raise InvalidInput(
+                "a numeric outcome has no decisions that a threshold could change", field="criterion"
+            )
+        chosen = self.result["reference_groups"].get(attribute, {}).get("group")
+        given = {
+            "reference": chosen,
+            "seed": self.result["resampling"]["seed"],
+            "n_resamples": self.result["resampling"]["n_resamples"],
+            "min_group_size": self.result["settings"]["min_group_size"],
+            **options,
+        }
+        return search_thresholds(self.table, attribute=attribute, criterion=criterion, **given)
 
     def __repr__(self) -> str:
         return as_text(self.result, all_rows=False)

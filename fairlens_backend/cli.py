@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _audit(wanted: argparse.Namespace) -> int:
+    from fairlens_backend.audit_plan import plan_audit
     from fairlens_backend.audit_rendering import as_page, as_text
     from fairlens_backend.file_audit import audit_file
-    from fairlens_backend.library import plan_audit
 
     favourable: dict[str, Any] = {"decision": _listed(wanted.favourable) or [1]}
     if wanted.favourable_truth:
@@ -57,7 +57,7 @@ def _audit(wanted: argparse.Namespace) -> int:
         {name: bands.get(name) for name in [*_listed(wanted.protected), *bands]},
         favourable,
         dict(_pair(text, "--reference") for text in wanted.reference),
-        _listed(wanted.features),
+        _listed(wanted.features) or None,
         settings=_settings(wanted.settings),
         seed=wanted.seed,
         missing_values=_listed(wanted.missing),

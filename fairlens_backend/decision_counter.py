@@ -3,8 +3,8 @@
 Every source goes through here (JSON rows, DataFrame, CSV, Parquet), so that the same rows make the same table.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from fairlens_backend.core.columns import CELL_SHAPE, CELLS, group_codes
 from fairlens_backend.core.counts import MAX_GROUPS, CountTable
-from fairlens_backend.core.group_definitions import GroupDefinition
 from fairlens_backend.core.labels import UNKNOWN, canonical_label, canonical_labels, matching
 from fairlens_backend.core.row_sample import RowReservoir, RowSample
+from fairlens_backend.decision_layout import Layout
 from fairlens_backend.errors import InvalidInput
 
 MAX_LISTED = 10
@@ -24,33 +24,6 @@ MAX_REMEMBERED = 50
 MAX_IDS = 5_000_000  # rows whose ids are compared: 8 bytes each, also of a file of a billion rows
 # Tables of many pieces are folded, so that memory does not grow with the file.
 MAX_TABLES = 16
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which column holds what, and which labels are favourable.
-
-    `truth_favourable` None means: the same labels as the decision's.
-    """
-
-    decision: str
-    protected: tuple[str, ...]
-    favourable: tuple[Any, ...]
-    truth: str | None = None
-    truth_favourable: tuple[Any, ...] | None = None
-    score: str | None = None
-    id: str | None = None
-    missing_values: tuple[Any, ...] = ()
-    features: tuple[str, ...] = ()
-    """columns that metrics on rows (9, 10, 17) compare people by; none when only counts are wanted"""
-    definitions: Mapping[str, GroupDefinition] = field(default_factory=dict)
-    """which values of a protected attribute make one group; without one each value is its own"""
-
-    @property
-    def columns(self) -> list[str]:
-        """Every column that is read, each once."""
-        named = [self.decision, self.truth, self.score, self.id, *self.protected, *self.features]
-        return list(dict.fromkeys(name for name in named if name is not None))
 
 
 @dataclass
@@ -62,11 +35,13 @@ class Intake:
     layout : where the columns are
     max_attribute_groups : most different values a protected attribute may have
     seed : draws the sample of rows that `layout.features` asks for
+    features_are_texts : whether the source has no types, as CSV has not
     """
 
     layout: Layout
     max_attribute_groups: int
     seed: int = 0
+    features_are_texts: bool = False
     rows_read: int = 0
     rows_without_decision: int = 0
     _tables: list[CountTable] = field(default_factory=list)
@@ -99,8 +74,7 @@ class Intake:
         if features is not None:
             if self._reservoir is None:
                 self._reservoir = RowReservoir(seed=self.seed)
-            texts = {name: labels.to_numpy(dtype=object) for name, labels in groups.items()}
-            self._reservoir.add(features.reset_index(drop=True), decision, truth, score, texts)
+            self._reservoir.add(features, decision, truth, score, groups)
         self._keep(CountTable.from_arrays(groups, decision, truth, score))
 
     def add_counted(self, values: pd.DataFrame, bins: Any, n: Any, score_units: Any) -> None:
@@ -134,8 +108,31 @@ class Intake:
 
     @property
     def sample(self) -> RowSample | None:
-        """The bounded sample of rows; None where no features were named or no row had a decision."""
-        return None if self._reservoir is None else self._reservoir.sample()
+        """The bounded sample of rows; None where no features were named or no row had a decision.
+
+        In its features what marks a missing value is missing; texts that are all numbers are numbers where the source
+        knew nothing but texts.
+        """
+        if self._reservoir is None:
+            return None
+        sample = self._reservoir.sample()
+        features = {name: self._feature(sample.features[name]) for name in sample.features}
+        return replace(sample, features=pd.DataFrame(features, index=sample.features.index))
+
+    def groups_of(self, frame: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
+        """The group of each row for each protected attribute."""
+        return {name: self._groups(name, frame[name]) for name in self.layout.protected}
+
+    def _feature(self, column: "pd.Series[Any]") -> "pd.Series[Any]":
+        if column.dtype.kind in "biufcmM":
+            return column
+        codes, labels = self._coded(column)
+        if not (self.features_are_texts and labels):
+            return column.mask(codes < 0, None)
+        numbers = pd.to_numeric(pd.Series(labels, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+        if np.isnan(numbers).any():
+            return column.mask(codes < 0, None)
+        return pd.Series(np.append(numbers, np.nan)[codes], index=column.index)
 
     def finish(self) -> CountTable:
         """The table of everything that was added.
@@ -196,7 +193,7 @@ class Intake:
         truth = None
         if layout.truth is not None:
             truth = self._decide(layout.truth, frame, layout.truth_favourable or layout.favourable)
-        return decision, truth, {name: self._groups(name, frame[name]) for name in layout.protected}
+        return decision, truth, self.groups_of(frame)
 
     def _decide(self, name: str, frame: pd.DataFrame, favourable: Sequence[Any]) -> NDArray[np.int64]:
         """1 favourable, 0 not, -1 missing; shape (n_rows,)."""

@@ -4,10 +4,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from fairlens_backend.audit_plan import AuditPlan
 from fairlens_backend.audit_result import AuditResult
 from fairlens_backend.decision_counter import Intake
 from fairlens_backend.errors import InvalidInput
-from fairlens_backend.library import AuditPlan
 from fairlens_backend.uploaded_files import CsvFile
 
 Progress = Callable[[int, int], None]
@@ -27,7 +27,7 @@ def audit_file(
     Parameters
     ----------
     path : what it is is told by its first bytes, not by its name
-    plan : as `library.plan_audit` makes it
+    plan : as `audit_plan.plan_audit` makes it
     encoding, delimiter : of a CSV file
 
     Raises
@@ -41,6 +41,7 @@ def audit_file(
             parquet = stream.read(4) == b"PAR1"
             if not parquet:
                 stream.seek(0)
+                counted.features_are_texts = True
                 file = CsvFile(stream, encoding=encoding, delimiter=delimiter, max_bytes=sys.maxsize)
                 for piece in file.texts(plan.layout.columns):
                     counted.add(piece)

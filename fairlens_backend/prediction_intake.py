@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from fairlens_backend.decision_counter import MAX_LISTED, Intake, Layout
+from fairlens_backend.decision_counter import MAX_LISTED, Intake
+from fairlens_backend.decision_layout import Layout
 from fairlens_backend.errors import InvalidInput
 
 __all__ = ["Intake", "Layout", "intake_rows"]

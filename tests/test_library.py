@@ -105,7 +105,7 @@ def test_the_dict_is_json_and_the_callers_own():
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     figures["metrics"].clear()
     assert result.to_dict()["metrics"]
-    for key in ("audit_id", "overall_severity", "demographic_slices", "settings", "sentences", "seed"):
+    for key in ("audit_id", "overall_severity", "demographic_slices", "settings", "sentences", "resampling"):
         assert key in result.to_dict()
 
 
@@ -185,3 +185,106 @@ def test_a_fixed_seed_gives_the_same_bytes():
     df = pd.DataFrame({"g": rng.choice(list("abc"), 500), "d": rng.integers(0, 2, 500)})
     one, two = (json.dumps(audit(df, "d", protected="g", seed=3).to_dict()) for _ in range(2))
     assert one == two
+
+
+def people(n: int = 2000, seed: int = 8) -> pd.DataFrame:
+    """Approved where the income is above 50; women earn less; the rent is 10 lower for them at every income."""
+    rng = np.random.default_rng(seed)
+    women = rng.random(n) < 0.5
+    income = rng.normal(np.where(women, 45, 55), 10)
+    return pd.DataFrame(
+        {
+            "sex": np.where(women, "F", "M"),
+            "age": rng.integers(18, 80, n),
+            "income": income,
+            "approved": (income > 50).astype(int),
+            "score": 1 / (1 + np.exp(-(income - 50) / 10)),
+            "rent": income * 2 - np.where(women, 10, 0),
+        }
+    )
+
+
+def test_metrics_on_rows_are_measured_where_features_are_named():
+    """9, 10 and 17 are there with an interval; without features they say that they need them."""
+    df = people()
+    with_features = audit(df, "approved", score="score", protected="sex", features=["income", "age"]).metrics
+    without = audit(df, "approved", score="score", protected="sex").metrics
+    for name in ("individual_fairness_score", "counterfactual_fairness", "consistency"):
+        assert with_features[name]["status"] == "ok"
+        assert with_features[name]["confidence_interval"]["lower"] <= with_features[name]["value"]
+        assert without[name]["status"] == "insufficient_data" and "features" in without[name]["reason"]
+
+
+def test_a_model_that_looks_at_the_sex_is_found_out_and_one_that_does_not_is_cleared():
+    """Intervention: 20 points easier for men is found as such; a model of the income alone changes nobody's decision."""
+    df = people()
+
+    class ByIncome:
+        feature_names_in_ = np.array(["income"])
+
+        def predict(self, rows):
+            return np.where(rows["income"] > 50, "yes", "no")
+
+    def by_sex(rows):
+        return np.where(rows["income"] > np.where(rows["sex"] == "M", 40, 60), "yes", "no")
+
+    given = {"decision": "approved", "protected": "sex", "favourable": {"decision": ["yes"], "truth": [1]}}
+    df = df.assign(approved=by_sex(df))
+    biased = audit(df, **given, features=["income", "age", "sex"], model=by_sex).metrics[
+        "counterfactual_fairness"
+    ]
+    expected = (df.income > 40).mean() - (df.income > 60).mean()
+    assert biased["parts"]["form"] == "intervention"
+    assert biased["value"] == pytest.approx(expected, abs=0.03) and biased["groups_compared"] == ["F", "M"]
+    df = df.assign(approved=ByIncome().predict(df))
+    blind = audit(df, **given, model=ByIncome())
+    assert (
+        blind.metrics["counterfactual_fairness"]["parts"]["form"] == "adjusted"
+    )  # it takes no sex to be changed
+    assert blind.metrics["consistency"]["status"] == "ok"  # the features are those of the model
+
+
+def test_a_number_without_favourable_labels_compares_distributions():
+    """Rents of women are on average 30 lower: 20 for their incomes, 10 for their sex."""
+    result = audit(people(), "rent", protected="sex", favourable=None, reference_groups={"sex": "M"})
+    gap = result.attributes["sex"]["mean_score_gap"]
+    assert gap["signed"] == pytest.approx(-30, abs=3)
+    assert gap["confidence_interval"]["lower"] < gap["signed"] < gap["confidence_interval"]["upper"]
+    assert result.severity == "UNKNOWN" and "rent" not in repr(result)
+    limited = audit(
+        people(), "rent", protected={"age": {"bands": [40]}}, favourable=None,
+        settings={"thresholds": {"mean_score_gap": 5.0}},
+    )  # fmt: skip
+    assert limited.severity == "PASS" and limited.attributes["age"]["mean_score_gap"]["breached"] is False
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) and "<table>" in result._repr_html_()
+    with pytest.raises(InvalidInput, match="'limits'; there are thresholds"):
+        audit(people(), "rent", protected="sex", favourable=None, settings={"limits": {}})
+    with pytest.raises(InvalidInput, match="numeric outcome"):
+        result.threshold_search("sex")
+
+
+def test_thresholds_that_would_meet_a_criterion():
+    """Scores of two groups a bin apart: equal selection rates take thresholds a bin apart."""
+    df = pd.DataFrame(
+        {
+            "g": ["a"] * 500 + ["b"] * 500,
+            "s": list(np.arange(0.05, 1.0, 0.1)[[2, 3, 4, 5, 6]].repeat(100))
+            + list(np.arange(0.05, 1.0, 0.1)[[3, 4, 5, 6, 7]].repeat(100)),
+        }
+    )
+    df["d"] = (df.s > 0.5).astype(int)
+    found = audit(
+        df, "d", score="s", protected="g", reference_groups={"g": "b"}, n_resamples=200
+    ).threshold_search("g", "demographic_parity", between_edges=False)
+    (pair,) = found["pairs"]
+    assert pair["gap"]["after"] == 0 and pair["thresholds"]["b"] - pair["thresholds"]["a"] == pytest.approx(
+        0.1
+    )
+
+
+def test_all_pairs_on_request():
+    """Three groups make three pairs."""
+    df = pd.DataFrame({"g": list("abc") * 100, "d": [1, 0, 0] * 100})
+    assert "pairs" not in audit(df, "d", protected="g").to_dict()
+    pairs = audit(df, "d", protected="g", all_pairs=True).to_dict()["pairs"]["g"]
+    assert len(pairs["disparate_impact_ratio"]) >= 3

@@ -1,0 +1,178 @@
+"""An audit that has been described and not yet seen a row: every door that audits rows makes one and feeds it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from fairlens_backend.audit_result import AuditResult
+from fairlens_backend.core.assessment import DEFAULT_POLICY, Policy, assess
+from fairlens_backend.core.group_definitions import parse_groups
+from fairlens_backend.decision_counter import Intake
+from fairlens_backend.decision_layout import Layout
+from fairlens_backend.errors import InvalidInput
+from fairlens_backend.row_auditor import Decider, measure_sample
+
+__all__ = ["DEFAULT_RESAMPLES", "IDENTITY", "AuditPlan", "plan_audit", "policy_of"]
+
+MAX_ATTRIBUTE_GROUPS: Final = 1000
+DEFAULT_RESAMPLES: Final = 1000
+IDENTITY: Final = ("audit_id", "model_id", "model_version", "audit_timestamp", "window_start", "window_end")
+"""what a stored audit has and one of rows at hand has not; they are None there, so that both have one shape"""
+
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """What is audited and how; `plan_audit` makes one."""
+
+    layout: Layout
+    reference_groups: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = DEFAULT_POLICY
+    seed: int = 0
+    n_resamples: int = DEFAULT_RESAMPLES
+    all_pairs: bool = False
+    model: Any = None
+
+    def counter(self) -> Intake:
+        """What rows are to be added to, piece by piece."""
+        return Intake(self.layout, MAX_ATTRIBUTE_GROUPS, seed=self.seed)
+
+    def conclude(self, counted: Intake) -> AuditResult:
+        """Assess what was counted."""
+        table = counted.finish()
+        extra = measure_sample(
+            counted.sample,
+            table,
+            self.reference_groups,
+            self.policy,
+            model=None if self.model is None else Decider(self.model, self.layout.favourable),
+            seed=self.seed,
+            n_resamples=self.n_resamples,
+        )
+        assessment = assess(
+            table,
+            None,
+            self.reference_groups,
+            self.policy,
+            seed=self.seed,
+            n_resamples=self.n_resamples,
+            extra=extra,
+            all_pairs=self.all_pairs,
+        )
+        return AuditResult(
+            {
+                **dict.fromkeys(IDENTITY),
+                **assessment,
+                "triggered_mitigation": False,
+                "mitigation_id": None,
+                "remarks": counted.remarks(),
+            },
+            table,
+        )
+
+
+def plan_audit(
+    decision: str,
+    truth: str | None = None,
+    score: str | None = None,
+    protected: str | Sequence[str] | Mapping[str, Any] = (),
+    favourable: Any = (1,),
+    reference_groups: Mapping[str, Any] | None = None,
+    features: Sequence[str] | None = None,
+    model: Any = None,
+    settings: Policy | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    *,
+    missing_values: Iterable[Any] = (),
+    n_resamples: int = DEFAULT_RESAMPLES,
+    all_pairs: bool = False,
+) -> AuditPlan:
+    """Check the arguments of `audit` before any row is read."""
+    attributes = [protected] if isinstance(protected, str) else [str(name) for name in protected]
+    if not attributes:
+        raise InvalidInput(
+            "protected names no attribute; at least one column was expected",
+            field="protected", got=[], expected="at least one column",
+        )  # fmt: skip
+    definitions = {}
+    if isinstance(protected, Mapping):
+        declared_groups = {name: how for name, how in protected.items() if how is not None}
+        definitions = parse_groups(declared_groups, "protected")
+    favoured, truth_favoured = _favourable(favourable)
+    declared = {str(name): str(group) for name, group in (reference_groups or {}).items()}
+    unknown = [name for name in declared if name not in attributes]
+    if unknown:
+        raise InvalidInput(
+            f"reference_groups names {unknown[0]!r}; the protected attributes are {', '.join(attributes)}",
+            field=f"reference_groups.{unknown[0]}", got=unknown[0], expected=f"one of {attributes}",
+        )  # fmt: skip
+    inputs = getattr(model, "feature_names_in_", None)
+    if features is None and inputs is not None:
+        features = [str(name) for name in inputs]
+    outcomes = {name for name in (decision, truth, score) if name is not None}
+    leaked = [name for name in features or () if name in outcomes]
+    if leaked:
+        raise InvalidInput(
+            f"features names {leaked[0]!r}, which is an outcome: people are compared by what is known before it",
+            field="features", got=leaked[0], expected="columns other than decision, truth and score",
+        )  # fmt: skip
+    layout = Layout(
+        decision=decision,
+        protected=tuple(dict.fromkeys(attributes)),
+        favourable=favoured,
+        truth=truth,
+        truth_favourable=truth_favoured,
+        score=score,
+        missing_values=tuple(missing_values),
+        features=tuple(dict.fromkeys(map(str, features or ()))),
+        definitions=definitions,
+    )
+    return AuditPlan(layout, declared, policy_of(settings), seed, n_resamples, all_pairs, model)
+
+
+def policy_of(settings: Policy | Mapping[str, Any] | None) -> Policy:
+    """The policy that settings describe; `InvalidInput` names one that does not exist.
+
+    Examples
+    --------
+    >>> policy_of({"alpha": 0.01}).alpha
+    0.01
+    """
+    if isinstance(settings, Policy):
+        return settings
+    known = [one.name for one in fields(Policy)]
+    for name in settings or {}:
+        if name not in known:
+            raise InvalidInput(
+                f"settings names {name!r}; there are {', '.join(known)}",
+                field=f"settings.{name}", got=str(name), expected=f"one of {known}",
+            )  # fmt: skip
+    return Policy(**(settings or {}))
+
+
+def _favourable(given: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """Favourable labels of the decision and, where named apart, of the truth."""
+    truth = None
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in ("decision", "truth")]
+        if unknown or "decision" not in given:
+            raise InvalidInput(
+                f"favourable has the keys {list(given)}; decision, and truth if it differs, were expected",
+                field="favourable", got=[str(name) for name in given], expected="decision and truth",
+            )  # fmt: skip
+        truth = given.get("truth")
+        given = given["decision"]
+    return _labels(given), None if truth is None else _labels(truth)
+
+
+def _labels(given: Any) -> tuple[Any, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return (given,)
+    labels = tuple(given)
+    if not labels:
+        raise InvalidInput(
+            "favourable names no label; at least one was expected",
+            field="favourable",
+            got=[],
+            expected="a label",
+        )
+    return labels
