@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fairlens_backend.core.logistic_regression import design, fit, predict
+from fairlens_backend.core.logistic_regression import design, fit, inverse_curvature, predict
 
 FloatArray = npt.NDArray[np.float64]
 
 FOLDS: Final = 5
 MIN_PROPENSITY: Final = 0.01
 MAX_COLUMNS: Final = 80
+_FIRST_ROWS: Final = 2_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +26,14 @@ class AdjustedEffect:
     ----------
     means : P(ŷ=1 | do(A=g)) of the reference, then of the groups, shape (1 + n_groups,)
     influence : shape (n_rows, n_groups), of each row on (group − reference); its mean is 0
-    clipped : share of rows whose propensity for some group was under 0.01 and was set to it
+    clipped : share of the rows whose propensity was under 0.01 and was set to it, by group, shape (1 + n_groups,)
     columns : of the regressions, without the intercept
     left_out : columns that were too many
     """
 
     means: FloatArray
     influence: FloatArray
-    clipped: float
+    clipped: FloatArray
     columns: int
     left_out: int
 
@@ -78,7 +79,7 @@ def adjusted_effect(
         else:
             propensity[:, g] = _cross_fitted(X, here.astype(np.float64), np.ones(rows, dtype=bool), fold)
         expected[:, g] = _cross_fitted(X, outcome, here, fold)
-    clipped = float((propensity < MIN_PROPENSITY).any(axis=1).mean())
+    clipped = (propensity < MIN_PROPENSITY).mean(axis=0)
     residual = np.where(member, outcome[:, None] - expected, 0.0)
     each = expected + residual / np.maximum(propensity, MIN_PROPENSITY)
     means = each.mean(axis=0)
@@ -91,10 +92,23 @@ def _cross_fitted(
 ) -> FloatArray:
     """Predictions for every row by a model fitted on the used rows of the other folds."""
     result = np.empty(len(y))
-    # where the search starts changes how long it takes, not where it ends
-    near = fit(X[used], y[used])
+    # where a search starts, and by which curvature it steps, changes how long it takes, not where it ends
+    there = np.flatnonzero(used)
+    first = there[:_FIRST_ROWS]
+    start = fit(X[first], y[first])
+    near = _near(X[first], start, len(first) / len(there))
+    if len(first) < len(there):
+        start = fit(X[there], y[there], start, near)
+        near = _near(X[there], start, 1.0)
     for k in range(FOLDS):
-        train = used & (fold != k)
+        train = np.flatnonzero(used & (fold != k))
         test = fold == k
-        result[test] = predict(X[test], fit(X[train], y[train], start=near))
+        share = len(there) / len(train)
+        beta = fit(X[train], y[train], start, None if near is None else near * share)
+        result[test] = predict(X[test], beta)
     return result
+
+
+def _near(X: FloatArray, beta: FloatArray, share: float) -> FloatArray | None:
+    """The inverse curvature of more rows, of which X is this share; None without one."""
+    return inverse_curvature(X, beta) * share if np.isfinite(beta).all() else None

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairlens_backend.core.logistic_regression import design, fit, predict
+from fairlens_backend.core.logistic_regression import design, fit, inverse_curvature, predict
 
 NOTHING = np.zeros((0, 1))
 
@@ -50,6 +50,17 @@ def test_where_the_search_starts_does_not_matter() -> None:
     X = np.column_stack([np.ones(300), rng.normal(size=(300, 3))])
     y = (rng.random(300) < 0.4).astype(float)
     assert fit(X, y, start=np.array([5.0, -9, 9, 4])) == pytest.approx(fit(X, y), abs=1e-7)
+
+
+def test_a_curvature_that_is_near_or_wrong_does_not_matter() -> None:
+    """Steps by another's curvature end at the same optimum, also where it is far too large or too small."""
+    rng = np.random.default_rng(3)
+    X = np.column_stack([np.ones(300), rng.normal(size=(300, 3))])
+    y = (rng.random(300) < 1 / (1 + np.exp(-2 * X[:, 1]))).astype(float)
+    right = fit(X, y)
+    near = inverse_curvature(X[:100], right) / 3
+    for factor in (1.0, 0.01, 100.0, -1.0):
+        assert fit(X, y, np.array([1.0, -2, 3, 0]), near * factor) == pytest.approx(right, abs=1e-6)
 
 
 def test_features_become_standardised_columns() -> None:

@@ -17,6 +17,8 @@ from fairlens_backend.errors import InvalidInput
 # The share under which a group is not taken as reference, as in STATISTICS section 1.
 _MIN_SHARE: Final = 0.02
 _DRAWS: Final = 10_000
+# Regressions of more rows would take more than the second that all metrics on rows have.
+ADJUSTED_ROWS: Final = 6_000
 _MANY_CLIPPED: Final = 0.05
 
 
@@ -25,7 +27,8 @@ def counterfactual_fairness(sample: RowSample, settings: RowSettings) -> list[Ro
 
     Form `intervention`, where a model is at hand and the attribute is one of its inputs: the model decides on every
     row of the sample with A set to r and to g, all else kept. A group of several values (an age band) is set to values
-    drawn from its own rows. Form `adjusted`, otherwise: `core.adjusted_effect` from the rows as they are.
+    drawn from its own rows. Form `adjusted`, otherwise: `core.adjusted_effect` from the first
+    6,000 rows as they are.
 
     Returns
     -------
@@ -60,6 +63,9 @@ class _Contrast:
 
 
 def _of_attribute(sample: RowSample, attribute: str, settings: RowSettings) -> RowMeasured:
+    model = _decides(settings.model, attribute, sample)
+    if model is None:
+        sample = sample.first(ADJUSTED_ROWS)
     labels = sample.protected[attribute]
     sizes = {
         str(group): int(size)
@@ -68,7 +74,6 @@ def _of_attribute(sample: RowSample, attribute: str, settings: RowSettings) -> R
     }
     reference = settings.reference_groups.get(attribute) or _chosen_reference(sample, labels, sizes)
     groups = [reference, *sorted(set(sizes) - {reference})]
-    model = _decides(settings.model, attribute, sample)
     missing: tuple[str, str] | None = None
     if reference not in sizes or len(groups) < 2:
         missing = (

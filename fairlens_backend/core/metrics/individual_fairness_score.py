@@ -27,8 +27,8 @@ def individual_fairness_score(sample: RowSample, settings: RowSettings) -> list[
     """1 − mean of min(1, abs(s − s′) / dist(x, x′)) over 500 pairs of rows with the same outcome.
 
     The outcome is y, for rows without one ŷ (and both rows of a pair are of the same kind). The distance is Gower's
-    over the features that are no protected attribute, with the ranges of the sample; two rows at distance 0 count 1
-    when their scores differ and 0 when not. Pairs that have no feature in common are passed over. Rows are matched at
+    over the features that are no protected attribute, with the ranges of the sample, which the interval takes as
+    given; two rows at distance 0 count 1 when their scores differ and 0 when not. Pairs that have no feature in common are passed over. Rows are matched at
     random without being used twice until all are used, then again; at 1,000 rows and more the pairs are independent.
 
     Returns
