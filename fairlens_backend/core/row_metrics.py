@@ -4,18 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from fairlens_backend.core.metrics import consistency, counterfactual_fairness, individual_fairness_score
-from fairlens_backend.core.metrics._row_metric import RowMetric, RowSettings
+from fairlens_backend.core.metrics import ROW_METRICS, RowMetric
+from fairlens_backend.core.metrics._row_metric import RowSettings
 from fairlens_backend.core.row_sample import RowMeasured, RowSample
 
 __all__ = ["ROW_METRICS", "ROW_METRICS_BY_NAME", "RowMetric", "measure_rows"]
-
-ROW_METRICS: Final[tuple[RowMetric, ...]] = (
-    individual_fairness_score.METRIC,
-    counterfactual_fairness.METRIC,
-    consistency.METRIC,
-)
-"""In the order of STATISTICS section 2."""
 
 ROW_METRICS_BY_NAME: Final[dict[str, RowMetric]] = {metric.name: metric for metric in ROW_METRICS}
 

@@ -258,7 +258,8 @@ def _sentence(
         if parts["form"] == "intervention"
         else f"Adjusted for the other features, {attribute}={group} is selected"
     )
-    than = f"{'as' if points == '0.0' else 'than'} with {reference}"
+    other = f"with {reference}" if parts["form"] == "intervention" else f"{attribute}={reference}"
+    than = f"{'as' if points == '0.0' else 'than'} {other}"
     text = (
         f"{before} {how} {than} (95 % interval of the gap {low} to {high});"
         f" the limit is {100 * settings.threshold:.1f}. {parts['assumption']}"
