@@ -66,7 +66,7 @@ def test_the_demo_is_trained_saved_registered_and_told(capsys: pytest.CaptureFix
         "eod ",
         "aod ",
         "theil ",
-        "Female is selected",
+        "Female",
         "Registered loan_model v1",
     ):
         assert figure in said

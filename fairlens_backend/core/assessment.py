@@ -9,7 +9,7 @@ from fairlens_backend.core.audit_views import audit_views
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.findings import write_sentences
 from fairlens_backend.core.impact_ratio import impact_ratio_tables
-from fairlens_backend.core.inference.significance import adjust
+from fairlens_backend.core.inference.significance import adjust_by_family
 from fairlens_backend.core.measured import ALL_ROWS, Measured, require_row_metric
 from fairlens_backend.core.metrics import METRICS, METRICS_BY_NAME, ROW_METRICS
 from fairlens_backend.core.policy import DEFAULT_POLICY, Policy
@@ -117,7 +117,9 @@ def assess(
         if metric.scope == ("attribute" if name in names else "crossing")
     ]
     measured += [Measured.of_rows(row, policy.threshold(row.metric_name)) for row in extra]
-    adjusted = adjust([one.p_value for one in measured], policy.correction)
+    adjusted = adjust_by_family(
+        [one.p_value for one in measured], [bool(one.compared) for one in measured], policy.correction
+    )
     judged = [_judge(one, p, policy) for one, p in zip(measured, adjusted, strict=True)]
     tables = {name: views[name].table for name in names}
     chosen = {name: _chosen(views[name].reference) for name in names}

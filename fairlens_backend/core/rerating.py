@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fairlens_backend.core.inference.significance import adjust
+from fairlens_backend.core.inference.significance import adjust_by_family
 from fairlens_backend.core.metrics import METRICS_BY_NAME
 from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.severity import (
@@ -37,7 +37,11 @@ def rated(figures: Sequence[Figure], sample_size: int, policy: Policy) -> Verdic
     severity, and for each significant breach {name, attribute, value, threshold, severity, confirmed}, worst first.
     `confirmed` is None where no interval was kept.
     """
-    adjusted = adjust([figure["p_value"] for figure in figures], policy.correction)
+    adjusted = adjust_by_family(
+        [figure["p_value"] for figure in figures],
+        [bool(figure["groups_compared"]) for figure in figures],
+        policy.correction,
+    )
     without_ratio = {
         figure["attribute"]
         for figure in figures

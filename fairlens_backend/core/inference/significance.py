@@ -174,6 +174,37 @@ def not_beyond_test(draws: FloatArray, threshold: float) -> Tested:
     return (1 + int((known <= threshold).sum())) / (1 + len(known)), "bootstrap"
 
 
+def adjust_by_family(
+    p_values: Sequence[float | None], compares_groups: Sequence[bool], method: Correction = "bh"
+) -> list[float | None]:
+    """`adjust` of the tests of equality between groups, and apart from them of the tests that compare no groups.
+
+    The latter ask whether a figure of all people is beyond its limit. That may well be certain where no group differs
+    from another, and one certain rejection would let each of the others through more easily: Benjamini and Hochberg's
+    method bounds the share of false ones among all that are rejected.
+
+    Parameters
+    ----------
+    compares_groups : for each p-value whether its test is one of equality between groups
+
+    Examples
+    --------
+    >>> adjust_by_family([0.001, 0.04, 0.5], [False, True, True])
+    [0.001, 0.08, 0.5]
+    >>> adjust([0.001, 0.04, 0.5])
+    [0.003, 0.06, 0.5]
+    """
+    between = adjust(
+        [p if group else None for p, group in zip(p_values, compares_groups, strict=True)], method
+    )
+    of_people = adjust(
+        [None if group else p for p, group in zip(p_values, compares_groups, strict=True)], method
+    )
+    return [
+        one if group else other for one, other, group in zip(between, of_people, compares_groups, strict=True)
+    ]
+
+
 def adjust(p_values: Sequence[float | None], method: Correction = "bh") -> list[float | None]:
     """p-values adjusted for their number, in their order; None stays None and is not counted.
 
