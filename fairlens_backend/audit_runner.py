@@ -14,8 +14,11 @@ from typing import Any
 from fairlens_backend import alert_notifier, compliance_logger, model_registry, telemetry
 from fairlens_backend.core.assessment import Policy, assess
 from fairlens_backend.core.counts import CountTable
+from fairlens_backend.core.group_definitions import parse_groups
+from fairlens_backend.core.row_sample import RowSample
+from fairlens_backend.decision_layout import Layout
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.prediction_intake import Layout
+from fairlens_backend.row_auditor import measure_sample
 from fairlens_backend.storage import audits
 from fairlens_backend.storage.session import unit_of_work
 
@@ -74,6 +77,7 @@ class Subject:
             score=columns.get("score"),
             id=columns.get("id"),
             missing_values=tuple(self.declared.get("missing_values") or ()),
+            definitions=parse_groups(self.declared.get("group_definitions") or {}, "group_definitions"),
         )
 
     @property
@@ -124,15 +128,29 @@ def settle(
         if registered:
             raise
     declared = {**known, **{name: value for name, value in asked.items() if value is not None}}
-    for name in ("columns", "favourable", "reference_groups", "thresholds"):
+    for name in ("columns", "favourable", "reference_groups", "thresholds", "group_definitions"):
         if known.get(name) and asked.get(name):
             given = {key: value for key, value in asked[name].items() if value not in (None, [])}
             declared[name] = {**known[name], **given}
     return Subject(tenant, model, version or UNVERSIONED, declared)
 
 
-def run(subject: Subject, table: CountTable, context: Context, now: datetime) -> dict[str, Any]:
+def run(
+    subject: Subject,
+    table: CountTable,
+    context: Context,
+    now: datetime,
+    *,
+    sample: RowSample | None = None,
+    model: Any = None,
+) -> dict[str, Any]:
     """Audit a table, keep the result with its evidence, and alert where it must.
+
+    Parameters
+    ----------
+    table : the counts, which are kept
+    sample : rows for the metrics that counts cannot give; never kept
+    model : decides on rows for metric 10, 0 or 1 each
 
     Returns
     -------
@@ -144,9 +162,9 @@ def run(subject: Subject, table: CountTable, context: Context, now: datetime) ->
     InvalidInput : a reference group or a threshold that does not exist
     Unavailable : the record could not be kept; then nothing was
     """
-    assessment = assess(
-        table, reference_groups=_of_table(subject.reference_groups, table), policy=subject.policy
-    )
+    references = _of_table(subject.reference_groups, table)
+    extra = measure_sample(sample, table, references, subject.policy, model=model)
+    assessment = assess(table, reference_groups=references, policy=subject.policy, extra=extra)
     audit_id, record_id = new_id("aud", now), new_id("rec", now)
     result = {
         "audit_id": audit_id,

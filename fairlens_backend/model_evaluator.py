@@ -1,8 +1,8 @@
 """Score a data set with a registered model, simulated or uploaded, and hand its decisions to the audit."""
 
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, Any
 
@@ -11,12 +11,13 @@ import pandas as pd
 from fairlens_backend import audit_runner, config, model_registry
 from fairlens_backend.audit_runner import Context, Subject
 from fairlens_backend.core.counts import CountTable
+from fairlens_backend.core.row_sample import RowSample
 from fairlens_backend.data_simulator import generate_loan_data
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.fairness_metrics import compute_all_metrics
 from fairlens_backend.model_scorer import score
 from fairlens_backend.prediction_intake import Intake, Layout
-from fairlens_backend.schemas.checks import DemoQuery, EvaluateRequest
+from fairlens_backend.schemas.checks import MAX_FEATURES, DemoQuery, EvaluateRequest
 from fairlens_backend.security_utils import anonymize_df
 from fairlens_backend.uploaded_files import MAX_EXPANSION, CsvFile
 
@@ -35,6 +36,9 @@ class Scored:
     first: list[dict[str, Any]]
     count: int
     remarks: list[str]
+    sample: RowSample | None
+    decide: Callable[[pd.DataFrame], Any]
+    """the model's decisions on rows of its features, 0 or 1 each"""
 
 
 def demonstrate(wanted: DemoQuery) -> dict[str, Any]:
@@ -113,6 +117,7 @@ def _layout(subject: Subject) -> Layout:
         score=SCORE_COLUMN,
         id=declared.id,
         missing_values=declared.missing_values,
+        definitions=declared.definitions,
     )
 
 
@@ -133,6 +138,8 @@ def _score(subject: Subject, pieces: Iterator[pd.DataFrame], header: list[str]) 
     model = model_registry.load_model(subject.model, subject.version, tenant=subject.tenant)
     features = _features(subject, header, layout)
     favourable = subject.layout(decision=DECISION_COLUMN).favourable
+    compared = tuple(dict.fromkeys(features)) if len(features) <= MAX_FEATURES else ()
+    layout = replace(layout, features=tuple(name for name in compared if name != layout.truth))
     intake = Intake(layout, config.current().max_attribute_groups)
     first: list[dict[str, Any]] = []
     for piece in pieces:
@@ -155,7 +162,14 @@ def _score(subject: Subject, pieces: Iterator[pd.DataFrame], header: list[str]) 
         intake.add(decided[layout.columns])
         if len(first) < SHOWN_PREDICTIONS:
             first += _shown(decided, layout, SHOWN_PREDICTIONS - len(first))
-    return Scored(intake.finish(), first, intake.rows_read, intake.remarks())
+    return Scored(
+        intake.finish(),
+        first,
+        intake.rows_read,
+        intake.remarks(),
+        intake.sample,
+        lambda rows: score(model, rows, features, favourable)[0],
+    )
 
 
 def _shown(decided: pd.DataFrame, layout: Layout, most: int) -> list[dict[str, Any]]:
@@ -176,5 +190,5 @@ def _shown(decided: pd.DataFrame, layout: Layout, most: int) -> list[dict[str, A
 
 
 def _audit(subject: Subject, scored: Scored, context: Context, now: datetime) -> dict[str, Any]:
-    answer = audit_runner.run(subject, scored.table, context, now)
+    answer = audit_runner.run(subject, scored.table, context, now, sample=scored.sample, model=scored.decide)
     return {**answer, "predictions": scored.first, "predictions_count": scored.count}

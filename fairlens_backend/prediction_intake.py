@@ -24,7 +24,7 @@ def intake_rows(rows: Sequence[Mapping[str, Any]], layout: Layout, max_attribute
     ------
     InvalidInput : a column that no row has, a value that is a list or an object, and what `Intake` raises
     """
-    intake = Intake(layout, max_attribute_groups)
+    intake = Intake(layout, max_attribute_groups, features_are_texts=True)
     if rows:
         intake.add(pd.DataFrame({name: _column(rows, name) for name in layout.columns}, copy=False))
     return intake

@@ -1,5 +1,6 @@
 """Predictions that a real model made, handed to the audit: from JSON rows or from a CSV file."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import IO, Any
 
@@ -10,7 +11,7 @@ from fairlens_backend.prediction_intake import Intake, Layout, intake_rows
 from fairlens_backend.schemas.checks import SubmitRequest
 from fairlens_backend.uploaded_files import MAX_EXPANSION, CsvFile
 
-NOT_DECLARED = {"model_name", "version", "rows", "encoding", "delimiter"}
+NOT_DECLARED = {"model_name", "version", "rows", "encoding", "delimiter", "features"}
 
 
 def submit(tenant: str, wanted: SubmitRequest, stream: IO[bytes] | None, now: datetime) -> dict[str, Any]:
@@ -26,7 +27,15 @@ def submit(tenant: str, wanted: SubmitRequest, stream: IO[bytes] | None, now: da
     """
     asked = wanted.model_dump(exclude=NOT_DECLARED, exclude_none=True)
     subject = audit_runner.settle(tenant, wanted.model_name, wanted.version, asked, registered=False)
-    layout = subject.layout()
+    layout = replace(subject.layout(), features=tuple(dict.fromkeys(wanted.features or ())))
+    leaked = [name for name in layout.features if name in (layout.decision, layout.truth, layout.score)]
+    if leaked:
+        raise InvalidInput(
+            f"features names {leaked[0]!r}, which is an outcome: people are compared by what is known before it.",
+            field="features",
+            got=leaked[0],
+            expected="columns other than decision, truth and score",
+        )
     limit = config.current().max_attribute_groups
     if stream is not None and wanted.rows is not None:
         raise InvalidInput(
@@ -44,14 +53,15 @@ def submit(tenant: str, wanted: SubmitRequest, stream: IO[bytes] | None, now: da
             "rows is missing, and so is a file.", field="rows", got=None, expected="rows or a file"
         )
     table = intake.finish()
-    answer = audit_runner.run(subject, table, Context(remarks=intake.remarks()), now)
+    context = Context(remarks=intake.remarks())
+    answer = audit_runner.run(subject, table, context, now, sample=intake.sample)
     return {**answer, "rows_read": intake.rows_read, "rows_without_decision": intake.rows_without_decision}
 
 
 def _read(stream: IO[bytes], wanted: SubmitRequest, layout: Layout, limit: int) -> Intake:
     most = config.current().max_upload_bytes * MAX_EXPANSION
     file = CsvFile(stream, encoding=wanted.encoding, delimiter=wanted.delimiter, max_bytes=most)
-    intake = Intake(layout, limit)
+    intake = Intake(layout, limit, features_are_texts=True)
     for piece in file.texts(layout.columns):
         intake.add(piece)
     return intake

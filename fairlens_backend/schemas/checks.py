@@ -5,9 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from fairlens_backend.core.group_definitions import parse_groups
 from fairlens_backend.schemas._base import NAME_PATTERN, NO_NUL, Body, Cursor, Label, Limit, PageQuery, Query
 
 MAX_EVALUATED_ROWS = 200_000
+MAX_FEATURES = 100  # of metrics on rows; a distance between two people costs as much as they have features
 MAX_DEMO_ROWS = 20_000
 MAX_CHECKS = 1000
 MAX_METADATA_CHARACTERS = 65_536
@@ -86,6 +88,20 @@ class Declarations(PolicySettings):
     missing_values: list[Label] | None = Field(
         None, max_length=20, description='what marks a missing value, such as "?"'
     )
+    group_definitions: dict[ColumnName, dict[str, Any]] | None = Field(
+        None,
+        max_length=20,
+        description="which values of a protected attribute make one group: values, sets, bands, ranges, else; without one"
+        ' each value is its own. {"age": {"bands": [30, 50]}, "race": {"sets": {"White": ["White", "Caucasian"]}, "else":'
+        ' "Other"}}',
+    )
+
+    @field_validator("group_definitions")
+    @classmethod
+    def check_groups(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Refuse definitions that cannot be read, with the place in them."""
+        parse_groups(given or {}, "group_definitions")
+        return given
 
 
 class FileFormat(Body):
@@ -105,6 +121,12 @@ class SubmitRequest(Declarations, FileFormat):
         None, description="left out: the newest registered version, or `unversioned`"
     )
     rows: list[dict[str, Any]] | None = Field(None, description="one object a decision, keyed by column")
+    features: list[ColumnName] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_FEATURES,
+        description="columns by which people are compared in metrics 9, 10 and 17; none of them is kept",
+    )
 
 
 class EvaluateRequest(Declarations, FileFormat):
