@@ -103,6 +103,8 @@ class Gaps:
         self, rates: Sequence[DrawnRate], metric: Metric, searched: PairSet, worst: int
     ) -> Interval:
         z = self._z(tuple(metric.rates), rates, metric.scale, searched)
+        if all(len(rate.groups) == 2 for rate in rates) and max(map(_clearness, rates)) > _CLEAR:
+            z = Z_95  # as for the mean of sizes: once a sign is known two gaps at most can be the largest
         reported: PairSet = "all" if metric.compared == "extremes" else "reference"
         lows, highs = [], []
         for rate in rates:
@@ -156,9 +158,7 @@ class Gaps:
             var = np.concatenate([rates[0].variance[[g, r]], rates[1].variance[[g2, r2]]])
             error = np.sqrt((weights**2 * var).sum(axis=1))
             size.append(np.abs(moved @ weights.T) / np.where(error > 0, error, np.inf))
-            for rate, a, b in ((rates[0], g, r), (rates[1], g2, r2)):
-                error_one = float(np.sqrt(rate.variance[[a, b]].sum()))
-                distance.append(abs(rate.p[a] - rate.p[b]) / error_one if error_one else 0.0)
+            distance += [_clearness(rate, [a, b]) for rate, a, b in ((rates[0], g, r), (rates[1], g2, r2))]
         z = max(Z_95, float(np.quantile(np.concatenate(size, axis=1).max(axis=1), _LEVEL)))
         if len(cells) == 1:
             # Once a sign is known only two of the four gaps can be the largest, and at 1.96 they miss in 5 % together.
@@ -172,3 +172,9 @@ class Gaps:
             lows.append(float(low.max()))
             highs.append(float(high.max()))
         return max(lows), max(highs), method
+
+
+def _clearness(rate: DrawnRate, pair: Sequence[int] = (0, 1)) -> float:
+    """The gap of two groups in standard errors."""
+    error = float(np.sqrt(rate.variance[list(pair)].sum()))
+    return float(abs(rate.p[pair[0]] - rate.p[pair[1]])) / error if error else 0.0
