@@ -29,7 +29,9 @@ def test_a_category_under_two_percent_is_listed_marked_and_left_out() -> None:
     (small,) = impact_ratio_tables(table(A=(500, 250), B=(481, 120), C=(19, 19)), ["category"])
     assert small["highest_selection_rate"] == 0.5
     marked = [one for one in small["categories"] if one["status"] == "under_2_percent"]
-    assert [(one["attributes"]["category"], one["rows"], one["impact_ratio"]) for one in marked] == [("C", 19, None)]
+    assert [(one["attributes"]["category"], one["rows"], one["impact_ratio"]) for one in marked] == [
+        ("C", 19, None)
+    ]
     assert marked[0]["selection_rate"] == 1.0
     (large,) = impact_ratio_tables(table(A=(500, 250), B=(480, 120), C=(20, 20)), ["category"])
     assert large["highest_selection_rate"] == 1.0 and large["categories"][0]["impact_ratio"] == 0.5

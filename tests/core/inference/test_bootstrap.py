@@ -58,7 +58,9 @@ def test_same_table_and_seed_same_bytes_whatever_the_order_of_the_rows() -> None
     mixed = {name: values[order] for name, values in given.items() if name != "protected"}
     mixed["protected"] = {name: values[order] for name, values in given["protected"].items()}
     one, two = CountTable.from_arrays(**given), CountTable.from_arrays(**mixed)
-    for a, b in zip(*(draw_tables(t, VIEWS, scored=True, n_resamples=5, seed=2) for t in (one, two)), strict=True):
+    for a, b in zip(
+        *(draw_tables(t, VIEWS, scored=True, n_resamples=5, seed=2) for t in (one, two)), strict=True
+    ):
         assert a.n.tobytes() == b.n.tobytes() and np.array_equal(a.scored, b.scored)
     (other,) = draw_tables(one, [["sex"]], scored=True, n_resamples=5, seed=4)
     (same,) = draw_tables(one, [["sex"]], scored=True, n_resamples=5, seed=2)
@@ -110,7 +112,11 @@ def test_the_calibration_interval_covers(shift: float, rows: int) -> None:
     for _ in range(300):
         scored = calibrated(rng, shift, rows)
         cells = scored.reshape(-1)
-        drawn = rng.multinomial(cells.sum(), cells / cells.sum(), size=400).reshape(400, *scored.shape).astype(float)
+        drawn = (
+            rng.multinomial(cells.sum(), cells / cells.sum(), size=400)
+            .reshape(400, *scored.shape)
+            .astype(float)
+        )
         value = float(calibration_gap(GroupRates(np.zeros((2, 2, 3)), scored), 1).value)
         low, high, method = calibration_interval(scored, drawn, 1, 0, value, 1)
         assert low <= value <= high and method == "percentile"

@@ -30,7 +30,9 @@ def resampled(n: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return drawn.reshape(resamples, *n.shape).astype(float)
 
 
-def found(metric: Metric, n: np.ndarray, reference: int, seed: int = 0) -> tuple[float, tuple[float, float, str]] | None:
+def found(
+    metric: Metric, n: np.ndarray, reference: int, seed: int = 0
+) -> tuple[float, tuple[float, float, str]] | None:
     """The value of a metric and its interval; None where it has no value."""
     computed = metric.compute(GroupRates(n), reference)
     if np.isnan(computed.value):
@@ -98,7 +100,11 @@ def test_bca_is_scipys() -> None:
     rng = np.random.default_rng(1)
     first, second = np.repeat([1, 0], [50, 150]), np.repeat([1, 0], [180, 120])
     theirs = stats.bootstrap(
-        (first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=20_000, method="BCa", random_state=2
+        (first, second),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        n_resamples=20_000,
+        method="BCa",
+        random_state=2,
     ).confidence_interval
     draws = rng.binomial(200, 0.25, 20_000) / 200 - rng.binomial(300, 0.6, 20_000) / 300
     third = [p * (1 - p) * (1 - 2 * p) / n**2 for p, n in ((0.25, 200), (0.6, 300))]
@@ -110,7 +116,10 @@ def test_bca_is_scipys() -> None:
 def test_few_rows_take_the_closed_form_and_many_the_bootstrap() -> None:
     """Under 20 rows with or without the property the method is said to be Newcombe's, or Donner and Zou's for a ratio."""
     few, many = selected((ENOUGH - 1, 200), (100, 200)), selected((ENOUGH, 200), (100, 200))
-    for name, closed in (("statistical_parity_difference", "newcombe"), ("disparate_impact_ratio", "donner_zou")):
+    for name, closed in (
+        ("statistical_parity_difference", "newcombe"),
+        ("disparate_impact_ratio", "donner_zou"),
+    ):
         for n, method in ((few, closed), (many, "bca")):
             one = found(METRICS_BY_NAME[name], n, 1)
             assert one is not None and one[1][2] == method
@@ -163,7 +172,9 @@ CELLS = st.lists(st.integers(0, 60), min_size=6, max_size=6)
 @pytest.mark.parametrize("metric", OF_RATES, ids=lambda metric: metric.name)
 @settings(max_examples=40)
 @given(cells=st.lists(CELLS, min_size=2, max_size=4), large=st.booleans())
-def test_an_interval_holds_its_value_and_is_never_a_point(metric: Metric, cells: list[Any], large: bool) -> None:
+def test_an_interval_holds_its_value_and_is_never_a_point(
+    metric: Metric, cells: list[Any], large: bool
+) -> None:
     """Also where rates are 0 or 1, groups are tiny, or counts reach 10⁹; sizes start at 0 or above, lifts at 1."""
     n = np.array(cells, dtype=np.int64).reshape(len(cells), 2, 3) * (10**7 if large else 1)
     if n.sum() == 0:
@@ -175,7 +186,7 @@ def test_an_interval_holds_its_value_and_is_never_a_point(metric: Metric, cells:
     assert np.isfinite([low, high]).all() and low <= value <= high and low < high
     assert method in ("bca", "newcombe", "donner_zou", "simultaneous")
     if metric.scale == "difference":
-        assert -1 <= low and high <= 1 + 1e-9
+        assert low >= -1 and high <= 1 + 1e-9
     if metric.breached_when == "above":
         assert low >= (1 if metric.scale == "ratio" else 0)
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 from fairlens_backend.core.inference.significance import (
     adjust,
-    equality_of_rates,
     calibration_test,
+    equality_of_rates,
     equality_test,
     false_positive_rate_test,
     not_beyond_test,

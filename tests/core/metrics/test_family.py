@@ -10,7 +10,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fairlens_backend.core import metrics
-from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.drift.cusum import CusumState
 from fairlens_backend.core.metrics import METRICS, METRICS_BY_NAME, ROW_METRICS, GroupRates, Metric
 from fairlens_backend.core.severity import is_breached

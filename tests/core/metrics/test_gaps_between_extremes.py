@@ -35,7 +35,9 @@ def test_the_lift_is_the_highest_over_the_lowest() -> None:
     """60 against 24 per cent: 2.5; a group nobody of which is selected leaves no lift."""
     lift = METRICS_BY_NAME["statistical_parity_subgroup_lift"]
     assert float(lift.compute(selected(60, 24, 30), 1).value) == pytest.approx(2.5)
-    assert np.isnan(lift.compute(selected(60, 0), 0).value) and int(lift.compute(selected(60, 0), 0).worst) == -1
+    assert (
+        np.isnan(lift.compute(selected(60, 0), 0).value) and int(lift.compute(selected(60, 0), 0).worst) == -1
+    )
 
 
 def test_drift_is_one_step_of_the_sum() -> None:
