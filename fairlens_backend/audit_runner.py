@@ -143,6 +143,7 @@ def run(
     *,
     sample: RowSample | None = None,
     model: Any = None,
+    interventions_only: bool = False,
 ) -> dict[str, Any]:
     """Audit a table, keep the result with its evidence, and alert where it must.
 
@@ -151,6 +152,7 @@ def run(
     table : the counts, which are kept
     sample : rows for the metrics that counts cannot give; never kept
     model : decides on rows for metric 10, 0 or 1 each
+    interventions_only : of the metrics on rows only what the model says when an attribute it takes is changed
 
     Returns
     -------
@@ -163,7 +165,9 @@ def run(
     Unavailable : the record could not be kept; then nothing was
     """
     references = _of_table(subject.reference_groups, table)
-    extra = measure_sample(sample, table, references, subject.policy, model=model)
+    extra = measure_sample(
+        sample, table, references, subject.policy, model=model, interventions_only=interventions_only
+    )
     assessment = assess(table, reference_groups=references, policy=subject.policy, extra=extra)
     audit_id, record_id = new_id("aud", now), new_id("rec", now)
     result = {

@@ -1,7 +1,8 @@
 """Metrics on rows (9, 10, 17) for one audit: the sample, the reference groups of the counts, and a model where there is one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from fairlens_backend.core.reference_group import reference_group
 from fairlens_backend.core.row_sample import RowMeasured, RowSample
 
 __all__ = ["Decider", "measure_sample"]
+
+INTERVENED: Final = "counterfactual_fairness"
 
 
 class Decider:
@@ -45,6 +48,7 @@ def measure_sample(
     policy: Policy,
     *,
     model: Any = None,
+    interventions_only: bool = False,
     seed: int = 0,
     n_resamples: int = 1000,
 ) -> list[RowMeasured]:
@@ -56,7 +60,12 @@ def measure_sample(
     table : the counts of all rows, by which undeclared reference groups are chosen, as those of the other metrics are
     declared : the declared reference groups
     model : gives 0 or 1 a row, as `Decider` does
+    interventions_only : only metric 10, and only of the attributes that are among the features, so that the model is
+        asked again with another group in their place
     """
+    if sample is not None and interventions_only:
+        taken = {name: labels for name, labels in sample.protected.items() if name in sample.features}
+        sample = replace(sample, protected=taken) if taken else None
     if sample is None or not len(sample):
         return []
     from fairlens_backend.core.row_metrics import measure_rows  # only where rows are measured
@@ -66,7 +75,7 @@ def measure_sample(
         chosen = reference_group(table.marginal([attribute]), declared.get(attribute), policy.min_group_size)
         if chosen is not None:
             references[attribute] = chosen.group
-    return measure_rows(
+    measured = measure_rows(
         sample,
         policy.thresholds,
         references,
@@ -75,3 +84,4 @@ def measure_sample(
         n_resamples=n_resamples,
         min_group_size=policy.min_group_size,
     )
+    return [one for one in measured if not interventions_only or one.metric_name == INTERVENED]

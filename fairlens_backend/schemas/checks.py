@@ -145,6 +145,10 @@ class EvaluateRequest(Declarations, FileFormat):
     drift_level: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="demo: 0 is parity, 1 the strongest"
     )
+    row_metrics: bool = Field(
+        False,
+        description="also compare people by the model's features: metrics 9, 17, and 10 for attributes it does not take",
+    )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = Field(
         None, description="demo: left out, a new one is drawn and told"
     )
