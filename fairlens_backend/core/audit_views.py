@@ -17,6 +17,10 @@ from fairlens_backend.core.metrics._metric import cases
 from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.reference_group import reference_group
 
+MAX_JOINT_CELLS: Final = 5_000
+"""Up to so many occupied cells one set of draws serves all; beyond, attributes and crossings are drawn each on its own,
+which costs what the largest of them costs."""
+
 MAX_CROSSINGS: Final = 45
 """Crossings that are measured, those of ten attributes; of more the first."""
 
@@ -38,11 +42,18 @@ def audit_views(
     """
     kept: list[tuple[str, ...]] = [(name,) for name in names]
     kept += list(combinations(names, 2))[:MAX_CROSSINGS]
+    marginals = [table.marginal(attributes) for attributes in kept]
     draws: list[Draws | None] = [None] * len(kept)
     if n_resamples and table.total:
         scored = bool(table.n[:, :, :2, :10].any())
-        draws = [*draw_tables(table, kept, scored=scored, n_resamples=n_resamples, seed=seed)]
-    marginals = [table.marginal(attributes) for attributes in kept]
+        if np.count_nonzero(table.n) <= MAX_JOINT_CELLS:
+            draws = [*draw_tables(table, kept, scored=scored, n_resamples=n_resamples, seed=seed)]
+        else:
+            for i, (attributes, marginal) in enumerate(zip(kept, marginals, strict=True)):
+                bins = scored and len(attributes) == 1
+                draws[i : i + 1] = draw_tables(
+                    marginal, [attributes], scored=bins, n_resamples=n_resamples, seed=(seed, i)
+                )
     namer = Namer(
         {attributes[0]: one for attributes, one in zip(kept, marginals, strict=True) if len(attributes) == 1}
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fairlens_backend.core import audit_views
 from fairlens_backend.core.assessment import ALL_ROWS, Policy, assess
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.metrics import METRICS_BY_NAME
@@ -257,3 +258,22 @@ def test_resampling_out_of_range_is_refused(arguments: dict[str, Any]) -> None:
     """A ValueError that names the argument."""
     with pytest.raises(InvalidInput, match=next(iter(arguments))):
         assess(table_of(odds("F", 60, 20)), **arguments)
+
+
+def test_a_table_with_very_many_cells_is_drawn_view_by_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit each attribute has its own draws: other intervals, near the same, and again the same bytes."""
+    table = drawn_window(3)
+    joint = assess(table)
+    monkeypatch.setattr(audit_views, "MAX_JOINT_CELLS", 10)
+    apart, again = assess(table), assess(table)
+    assert json.dumps(apart) == json.dumps(again)
+    for name in ("race", "sex", "sex × race"):
+        for metric, other in zip(
+            joint["attributes"][name].values(), apart["attributes"][name].values(), strict=True
+        ):
+            assert metric["value"] == other["value"]
+            if metric["value"] is not None:
+                one, two = metric["confidence_interval"], other["confidence_interval"]
+                width = one["upper"] - one["lower"]
+                assert two["lower"] == pytest.approx(one["lower"], abs=0.3 * width)
+                assert two["upper"] == pytest.approx(one["upper"], abs=0.3 * width)

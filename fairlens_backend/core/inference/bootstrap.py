@@ -59,7 +59,12 @@ class _Sum:
 
 
 def draw_tables(
-    table: CountTable, views: Sequence[Sequence[str]], *, scored: bool, n_resamples: int, seed: int
+    table: CountTable,
+    views: Sequence[Sequence[str]],
+    *,
+    scored: bool,
+    n_resamples: int,
+    seed: int | Sequence[int],
 ) -> list[Draws]:
     """Draw the joint table `n_resamples` times and sum each draw onto every view.
 
