@@ -1,5 +1,6 @@
 """An audit's result for a person: a table in plain text, and in HTML without scripts and without outside resources."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
@@ -21,7 +22,8 @@ COLUMNS: Final = (
 )
 _NUMBERS: Final = frozenset({"value", "p adjusted"})
 _NUMBER_CLASS: Final = ' class="n"'
-_SENTENCES_SHOWN: Final = 6
+# Smaller ones say no more, and their digits hang on the last bits of the distribution.
+_LEAST_P: Final = 1e-16
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1a1a1a}"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;padding:.3rem .6rem;"
@@ -35,15 +37,17 @@ def as_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_flat(metric) for metrics in result["attributes"].values() for metric in metrics.values()]
 
 
-def as_text(result: Mapping[str, Any], *, all_rows: bool = True) -> str:
-    """The result as a table of fixed width, the worst first, and its findings in sentences.
+def as_text(result: Mapping[str, Any], *, sentences: int | None = None) -> str:
+    """The result as a table of fixed width, the worst first, how much was not measured, and its findings in words.
 
     Parameters
     ----------
     result : what `assess` returns
-    all_rows : also those that were not measured, with the reason
+    sentences : most to write; None for all
     """
-    shown = [cells for metric, cells in _table(result) if all_rows or metric["status"] == "ok"]
+    table = list(_table(result))
+    shown = [cells for metric, cells in table if metric["status"] == "ok"]
+    absent = Counter(metric["status"] for metric, _ in table if metric["status"] != "ok")
     lines = [_headline(result), ""]
     widths = [max(len(name), *(len(row[name]) for row in shown)) if shown else 0 for name in COLUMNS]
     if shown:
@@ -54,8 +58,11 @@ def as_text(result: Mapping[str, Any], *, all_rows: bool = True) -> str:
             )
             lines.append("  ".join(cells).rstrip())
         lines.append("")
-    sentences = [*result["sentences"], *result.get("remarks", ())]
-    lines += [f"- {sentence}" for sentence in (sentences if all_rows else sentences[:_SENTENCES_SHOWN])]
+    if absent:
+        reasons = ", ".join(f"{status} {times}" for status, times in sorted(absent.items()))
+        lines += [f"Not measured: {sum(absent.values())} figures ({reasons}).", ""]
+    told = [*result["sentences"], *result.get("remarks", ())]
+    lines += [f"- {sentence}" for sentence in told[:sentences]]
     return "\n".join(lines) + "\n"
 
 
@@ -131,13 +138,19 @@ def _table(result: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str
             "limit": _limit(row["metric"], row["threshold"]),
             "severity": row["severity"] if ok else row["status"],
             "groups": groups,
-            "p adjusted": "" if row["p_adjusted"] is None else f"{row['p_adjusted']:.2g}",
+            "p adjusted": _p_value(row["p_adjusted"]),
         }
         yield row, cells
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"  # adding 0.0 makes -0.000 plain zero
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return ""
+    return f"{p:.2g}" if p >= _LEAST_P else f"< {_LEAST_P:g}"
 
 
 def _limit(name: str, threshold: float | None) -> str:

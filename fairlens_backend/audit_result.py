@@ -15,6 +15,8 @@ from fairlens_backend.errors import InvalidInput
 
 __all__ = ["AuditResult"]
 
+SENTENCES_SHOWN = 6
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditResult:
@@ -89,7 +91,7 @@ class AuditResult:
         return search_thresholds(self.table, attribute=attribute, criterion=criterion, **given)
 
     def __repr__(self) -> str:
-        return as_text(self.result, all_rows=False)
+        return as_text(self.result, sentences=SENTENCES_SHOWN)
 
     def _repr_html_(self) -> str:
         return as_html(self.result)

@@ -226,7 +226,7 @@ def describe(name: str, value: float | None = None) -> dict[str, Any]:
         "parity": one.parity,
         "direction": _direction(one),
         "default_threshold": threshold,
-        "needs": list(one.needs),
+        "needs": sorted(metric.needs) if metric else list(one.needs),
         "source": one.source,
     }
     if value is None:

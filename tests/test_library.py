@@ -288,3 +288,10 @@ def test_all_pairs_on_request():
     assert "pairs" not in audit(df, "d", protected="g").to_dict()
     pairs = audit(df, "d", protected="g", all_pairs=True).to_dict()["pairs"]["g"]
     assert len(pairs["disparate_impact_ratio"]) >= 3
+
+
+def test_what_was_not_measured_is_counted_and_not_listed():
+    """Without truth the error rates have no value: one line says how many and why; tiny p-values have no digits."""
+    text = repr(audit(loans(20_000), "approved", protected="sex", favourable="yes"))
+    assert "Not measured: " in text and "no_ground_truth" in text and "< 1e-16" in text
+    assert "equalized_odds_difference" not in text
