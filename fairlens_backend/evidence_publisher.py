@@ -114,11 +114,13 @@ def health(now: datetime | None = None) -> dict[str, Any]:
 
 def acknowledge_damage(by: str) -> str | None:
     """Forget the damage found so far, after an operator has looked into it; gives what it was. The files stay as they are."""
+    publish()  # health tells of damage at once, the state keeps it from the next publish on
     with evidence_files.locked(evidence_files.PUBLISH_LOCK), unit_of_work():
         state = evidence.published()
         if state.damage is not None:
             evidence.save_published(replace(state, damage=None))
-    telemetry.log("EVIDENCE_DAMAGE_ACKNOWLEDGED", by=by, damage=state.damage)
+    if state.damage is not None:
+        telemetry.log("EVIDENCE_DAMAGE_ACKNOWLEDGED", level="warning", by=by, damage=state.damage)
     return state.damage
 
 

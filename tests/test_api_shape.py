@@ -84,6 +84,7 @@ ROUTES = [
     get("/api/admin/api_keys", "admin", "cursor=%2e%2e%2f"),
     Route("DELETE", "/api/admin/api_keys/<id>", "admin", path="/api/admin/api_keys/{key_id}", bad_path="/api/admin/api_keys/first"),
     Route("POST", "/api/admin/reset_key", "admin", bad={"data": b"{", "content_type": "application/json"}, bad_status=400),
+    Route("POST", "/api/admin/acknowledge_damage", "admin", bad={"data": b"{", "content_type": "application/json"}, bad_status=400),
     post("/v1/models/<string:id>/audit", "monitor", {"window_hours": 2}, {"window_hours": 0}, path="/v1/models/hiring/audit"),
     post("/v1/models/<string:id>/policy/dry_run", "monitor", {"alpha": 0.01}, {"alpha": 1},
          path="/v1/models/hiring/policy/dry_run"),
@@ -100,6 +101,7 @@ ROUTES = [
     get("/docs/ui/<path:name>", None, "/docs/ui/none.js", path="/docs/ui/css/swagger-ui.css", bad_status=404),
     get("/static/<path:filename>", None, "/static/none.css", path="/static/pages.css", bad_status=404),
 ]  # fmt: skip
+OPERATORS_ONLY = {"/api/admin/reset_key", "/api/admin/acknowledge_damage"}
 TABLE = pytest.mark.parametrize("route", ROUTES, ids=str)
 
 
@@ -184,12 +186,12 @@ def test_each_role_that_is_too_low(route: Route, people: People, known: dict[str
 
 @TABLE
 def test_each_role_that_may(route: Route, people: People, operator: Caller, known: dict[str, str]) -> None:
-    """The lowest role that may, succeeds; the key rotation belongs to the operator's administrators alone."""
+    """The lowest role that may, succeeds; what is the server's belongs to the operator's administrators alone."""
     if route.rule in HTML or route.rule == "/openapi.json":
         assert knock(people.monitor, route, known).status_code == 200
         return
     caller = people.of(route.role or "monitor")
-    if route.rule == "/api/admin/reset_key":
+    if route.rule in OPERATORS_ONLY:
         assert_envelope(knock(caller, route, known), 403, "not_allowed")
         caller = operator
     assert_envelope(knock(caller, route, known, route.good), route.status)
@@ -201,14 +203,14 @@ def test_higher_roles_may_too(route: Route, people: People, known: dict[str, str
     for role in ROLES[ROLES.index(route.role or "monitor") :]:
         answer = knock(people.of(role), route, known, route.bad)
         assert answer.status_code not in (401, 500) and (
-            route.rule == "/api/admin/reset_key" or answer.status_code != 403
+            route.rule in OPERATORS_ONLY or answer.status_code != 403
         )
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.bad or one.bad_path], ids=str)
 def test_one_bad_request(route: Route, people: People, operator: Caller, known: dict[str, str]) -> None:
     """The answer names the field that is wrong, and nothing of it is a fault of the server."""
-    caller = operator if route.rule == "/api/admin/reset_key" else people.admin
+    caller = operator if route.rule in OPERATORS_ONLY else people.admin
     path = route.bad_path or filled(route.path or route.rule, known)
     details = assert_envelope(caller.call(route.method, path, **(route.bad or {})), route.bad_status)
     if route.bad_status == 422:

@@ -90,6 +90,7 @@ EXAMPLES: tuple[Example, ...] = (
     Example("GET", "/api/admin/api_keys", query={"limit": "20"}),
     Example("DELETE", "/api/admin/api_keys/{id}", values={"id": "<key_id>"}),
     Example("POST", "/api/admin/reset_key"),
+    Example("POST", "/api/admin/acknowledge_damage"),
     Example("POST", "/api/logout"),
     Example("GET", "/openapi.json"),
     Example("GET", "/docs"),

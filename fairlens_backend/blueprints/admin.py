@@ -1,14 +1,15 @@
-"""Users, API keys and the encryption key: what administrators do."""
+"""Users, API keys, the encryption key, damaged evidence: what administrators do."""
 
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
-from fairlens_backend import account_manager, api_key_manager, security_utils, telemetry
+from fairlens_backend import account_manager, api_key_manager, compliance_logger, security_utils, telemetry
 from fairlens_backend.auth import current_caller, require_role
 from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
 from fairlens_backend.schemas._base import PageQuery
 from fairlens_backend.schemas.accounts import (
+    AcknowledgedDamageAnswer,
     ApiKeyAnswer,
     ApiKeyPageAnswer,
     ApiKeyPath,
@@ -25,7 +26,12 @@ from fairlens_backend.schemas.accounts import (
 bp = APIBlueprint(
     "admin",
     __name__,
-    abp_tags=[Tag(name="administration", description="users, keys, encryption; administrators only")],
+    abp_tags=[
+        Tag(
+            name="administration",
+            description="users, keys, encryption, damaged evidence; administrators only",
+        )
+    ],
     abp_security=SECURED,
 )
 
@@ -114,3 +120,21 @@ def reset_key() -> Response:
         {"rotated": True, "reencrypted": count},
         f"A new key is in use; {count} alert texts were encrypted again.",
     )
+
+
+@bp.post(
+    "/api/admin/acknowledge_damage",
+    summary="Acknowledge damage to the evidence files",
+    responses={**answers(), 200: AcknowledgedDamageAnswer},
+)
+@require_role("admin", operator_only=True)
+def acknowledge_damage() -> Response:
+    """Say that the damage that /api/health?ready=1 tells of was looked into, so that the server counts as ready again.
+
+    Nothing is mended: the records that it hit still fail their verification. The files are the server's: operators only.
+    """
+    damage = compliance_logger.acknowledge_damage(by=current_caller().username)
+    remains = compliance_logger.health()["damaged"]
+    told = f"Acknowledged: {damage}." if damage else "The evidence files have no damage to acknowledge."
+    more = f" Still found: {remains}." if remains else ""
+    return success({"damage": damage, "remains": remains}, told + more)

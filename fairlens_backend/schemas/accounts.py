@@ -123,6 +123,16 @@ class RotatedKey(Body):
     reencrypted: Annotated[int, Field(description="alert texts encrypted again with the new key")]
 
 
+class AcknowledgedDamage(Body):
+    """What an operator has looked into."""
+
+    damage: Annotated[str | None, Field(description="what was found until now; null when nothing was")]
+    remains: Annotated[
+        str | None,
+        Field(description="what is still found: records that are gone, until the next one is written"),
+    ]
+
+
 class TokensAnswer(Envelope):
     """Tokens in the envelope."""
 
@@ -169,3 +179,9 @@ class RotatedKeyAnswer(Envelope):
     """A rotation in the envelope."""
 
     data: RotatedKey
+
+
+class AcknowledgedDamageAnswer(Envelope):
+    """An acknowledgement in the envelope."""
+
+    data: AcknowledgedDamage

@@ -1,12 +1,14 @@
-"""POST/GET/DELETE /api/admin/users and /api/admin/api_keys, POST /api/admin/reset_key."""
+"""POST/GET/DELETE /api/admin/users and /api/admin/api_keys, POST /api/admin/reset_key and acknowledge_damage."""
 
+import json
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from fairlens_backend import credentials, security_utils
+from fairlens_backend import compliance_logger, credentials, evidence_files, security_utils
 from tests import accounts_app
+from tests import evidence_kit as kit
 from tests.accounts_app import PASSWORD, assert_envelope, bearer
 
 ROUTES = [
@@ -17,6 +19,7 @@ ROUTES = [
     ("GET", "/api/admin/api_keys"),
     ("DELETE", "/api/admin/api_keys/1"),
     ("POST", "/api/admin/reset_key"),
+    ("POST", "/api/admin/acknowledge_damage"),
 ]
 NEW_USER = {"username": "eve", "password": PASSWORD, "role": "auditor"}
 NEW_KEY = {"name": "loan model, Berlin", "scope": "submit"}
@@ -202,8 +205,52 @@ def test_reset_key_rotates_for_the_operator(client: FlaskClient, monkeypatch: py
     assert (data, asked) == ({"rotated": True, "reencrypted": 3}, ["admin"])
 
 
-def test_reset_key_is_not_for_other_tenants_nor_forms(client: FlaskClient) -> None:
-    """The key is the server's, so an administrator of another tenant is refused; a form is 415."""
-    assert_envelope(client.post("/api/admin/reset_key", headers=bearer("tina")), 403, "not_allowed")
-    answer = client.post("/api/admin/reset_key", data={"a": "b"}, headers=bearer("admin"))
+@pytest.mark.parametrize("address", ["/api/admin/reset_key", "/api/admin/acknowledge_damage"])
+def test_what_is_the_servers_is_not_for_other_tenants_nor_forms(client: FlaskClient, address: str) -> None:
+    """Key and evidence files are the server's, so an administrator of another tenant is refused; a form is 415."""
+    assert_envelope(client.post(address, headers=bearer("tina")), 403, "not_allowed")
+    answer = client.post(address, data={"a": "b"}, headers=bearer("admin"))
     assert_envelope(answer, 415, "unsupported_media")
+
+
+ACKNOWLEDGE = "/api/admin/acknowledge_damage"
+
+
+def test_damage_is_acknowledged(
+    client: FlaskClient, make_settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer says what was found, also what only health had seen; then health is well, and the log says who did it.
+
+    The second time there is nothing to acknowledge, and the log claims nothing.
+    """
+    make_settings(LOG_LEVEL="info")
+    kit.add(1)
+    compliance_logger.publish()
+    evidence_files.log_path().write_bytes(b"")
+    capsys.readouterr()
+    answer = client.post(ACKNOWLEDGE, headers=bearer("admin"))
+    data = assert_envelope(answer, 200)
+    assert "0 bytes are left" in data["damage"] and data["remains"] is None
+    assert data["damage"] in answer.get_json()["message"]
+    assert compliance_logger.health()["ok"]
+    again = client.post(ACKNOWLEDGE, headers=bearer("admin"))
+    assert assert_envelope(again, 200) == {"damage": None, "remains": None}
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    [line] = [line for line in lines if line["event"] == "EVIDENCE_DAMAGE_ACKNOWLEDGED"]
+    assert (line["by"], line["damage"]) == ("admin", data["damage"])
+    # Nothing was mended by it.
+    assert compliance_logger.verify_record("rec-1", kit.TENANT)["failed"] == ["line"]
+
+
+def test_records_that_are_gone_remain_until_the_next(client: FlaskClient) -> None:
+    """Rows are asked for at every look: what they lack is told again, until a new record closes the gap."""
+    for number in (1, 2):
+        kit.add(number)
+    compliance_logger.publish()
+    kit.sql("DELETE FROM fairness_checks WHERE seq = 2")
+    data = assert_envelope(client.post(ACKNOWLEDGE, headers=bearer("admin")), 200)
+    assert "ends at record 1" in data["damage"] and data["remains"] == data["damage"]
+    kit.add(3)
+    compliance_logger.publish()
+    assert_envelope(client.post(ACKNOWLEDGE, headers=bearer("admin")), 200)
+    assert compliance_logger.health()["ok"]
