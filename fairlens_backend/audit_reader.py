@@ -7,10 +7,17 @@ from fairlens_backend.audit_runner import POLICY_FIELDS, settle
 from fairlens_backend.core.assessment import Policy
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.drift.decomposition import decompose_change, decompose_gap
+from fairlens_backend.core.label_free import estimate_without_labels
 from fairlens_backend.core.policy_replay import StoredAudit, replay
 from fairlens_backend.core.threshold_search import search_thresholds
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.schemas.audits import AuditsQuery, DecompositionQuery, DryRunRequest, ThresholdsQuery
+from fairlens_backend.schemas.audits import (
+    AuditsQuery,
+    DecompositionQuery,
+    DryRunRequest,
+    EstimatesQuery,
+    ThresholdsQuery,
+)
 from fairlens_backend.storage import audits, checks
 from fairlens_backend.storage.session import read_snapshot
 from fairlens_backend.storage.tables import Audit
@@ -63,6 +70,24 @@ def thresholds(tenant: str, audit_id: str, wanted: ThresholdsQuery) -> dict[str,
             all_pairs=wanted.all_pairs,
             tolerance=wanted.tolerance,
             between_edges=wanted.between_edges,
+            min_group_size=audit.result["settings"]["min_group_size"],
+        )
+    return {"audit_id": audit_id, **found}
+
+
+def estimates(tenant: str, audit_id: str, wanted: EstimatesQuery) -> dict[str, Any]:
+    """Error rates of each group from the audit's scores alone, marked as estimates, beside those of labelled rows.
+
+    Raises
+    ------
+    NotFound : no such audit; InvalidInput : no such attribute in it
+    """
+    with read_snapshot():
+        audit = _find(tenant, audit_id)
+        found = estimate_without_labels(
+            CountTable.from_dict(audit.counts),
+            wanted.attribute,
+            reference=_reference(audit, wanted.attribute),
             min_group_size=audit.result["settings"]["min_group_size"],
         )
     return {"audit_id": audit_id, **found}

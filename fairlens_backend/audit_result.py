@@ -9,6 +9,7 @@ import pandas as pd
 
 from fairlens_backend.audit_rendering import as_html, as_rows, as_text
 from fairlens_backend.core.counts import CountTable
+from fairlens_backend.core.label_free import estimate_without_labels
 from fairlens_backend.core.threshold_pairs import Criterion
 from fairlens_backend.core.threshold_search import search_thresholds
 from fairlens_backend.errors import InvalidInput
@@ -89,6 +90,23 @@ class AuditResult:
             **options,
         }
         return search_thresholds(self.table, attribute=attribute, criterion=criterion, **given)
+
+    def estimate_without_labels(self, attribute: str) -> dict[str, Any]:
+        """Error rates of each group from calibrated scores alone, marked as estimates, beside those of labelled rows.
+
+        Raises
+        ------
+        InvalidInput
+            There is no such attribute, or the audit was of numbers and has no counts.
+        """
+        if self.table is None:
+            raise InvalidInput("a numeric outcome has no decisions to estimate rates of", field="attribute")
+        return estimate_without_labels(
+            self.table,
+            attribute,
+            reference=self.result["reference_groups"].get(attribute, {}).get("group"),
+            min_group_size=self.result["settings"]["min_group_size"],
+        )
 
     def __repr__(self) -> str:
         return as_text(self.result, sentences=SENTENCES_SHOWN)

@@ -92,6 +92,8 @@ ROUTES = [
     get("/v1/audits/<string:id>", "monitor", "counts=some", path="/v1/audits/{audit_id}"),
     get("/v1/audits/<string:id>/thresholds", "monitor", "/v1/audits/aud_x/thresholds",
         path="/v1/audits/{audit_id}/thresholds?attribute=race"),
+    get("/v1/audits/<string:id>/estimates", "monitor", "/v1/audits/aud_x/estimates",
+        path="/v1/audits/{audit_id}/estimates?attribute=race"),
     get("/v1/audits/<string:id>/decomposition", "monitor", "/v1/audits/aud_x/decomposition?attribute=race",
         path="/v1/audits/{crossed_id}/decomposition?attribute=race&stratum=region"),
     get("/v1/metrics", "monitor", None),

@@ -295,3 +295,11 @@ def test_what_was_not_measured_is_counted_and_not_listed():
     text = repr(audit(loans(20_000), "approved", protected="sex", favourable="yes"))
     assert "Not measured: " in text and "no_ground_truth" in text and "< 1e-16" in text
     assert "equalized_odds_difference" not in text
+
+
+def test_error_rates_from_scores_alone():
+    """All scores 0.5: half of the selected are expected to deserve it, whatever the labels say."""
+    found = audit(
+        loans(), "approved", score="score", protected="sex", favourable="yes"
+    ).estimate_without_labels("sex")
+    assert found["groups"]["F"]["rates"]["positive_predictive_value"]["value"] == pytest.approx(0.5)

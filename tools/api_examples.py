@@ -57,6 +57,7 @@ EXAMPLES: tuple[Example, ...] = (
         values={"id": "<audit>"},
         query={"attribute": "gender", "criterion": "equal_opportunity"},
     ),
+    Example("GET", "/v1/audits/{id}/estimates", values={"id": "<audit>"}, query={"attribute": "gender"}),
     Example(
         "GET",
         "/v1/audits/{id}/decomposition",

@@ -13,6 +13,7 @@ from fairlens_backend.schemas.audits import (
     AuditsQuery,
     DecompositionQuery,
     DryRunRequest,
+    EstimatesQuery,
     ModelPath,
     ThresholdsQuery,
     WindowAuditRequest,
@@ -64,6 +65,21 @@ def thresholds(path: AuditPath, query: ThresholdsQuery) -> Response:
     found = audit_reader.thresholds(current_caller().tenant, path.id, query)
     said = [pair["sentence"] or pair["reason"] for pair in found["pairs"]]
     return success(found, found["reason"] or said[0])
+
+
+@bp.get(
+    "/v1/audits/<string:id>/estimates",
+    summary="Error rates by group where labels are not there yet, from calibrated scores",
+    security=SECURED,
+    responses=answers(404),
+)
+@require_role("monitor")
+def estimates(path: AuditPath, query: EstimatesQuery) -> Response:
+    """Marked as estimates, with the check of calibration and the coverage of labels, beside the labelled figures."""
+    found = audit_reader.estimates(current_caller().tenant, path.id, query)
+    return success(
+        found, f"Estimates for {len(found['groups'])} groups of {query.attribute}; {found['assumption']}"
+    )
 
 
 @bp.get(

@@ -75,6 +75,12 @@ class ThresholdsQuery(Query):
     all_pairs: bool = Field(False, description="every pair of groups, not just those with the reference")
 
 
+class EstimatesQuery(Query):
+    """Error rates from calibrated scores alone, where labels are not there yet."""
+
+    attribute: ColumnName
+
+
 class DecompositionQuery(Query):
     """How much of a gap, or of its change since another audit, is who was decided on, and how they were treated?"""
 

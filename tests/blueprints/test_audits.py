@@ -203,6 +203,17 @@ def test_thresholds_from_the_stored_counts(people, scored):
     assert_envelope(people.monitor.get(path, attribute="race", criterion="justice"), 422, "invalid_input")
 
 
+def test_error_rates_from_scores_alone(people, scored):
+    """Of 75 selected at 0.75 and 25 refused at 0.25, 56.25 + 6.25 are expected to deserve it: a rate of 0.9."""
+    path = f"/v1/audits/{scored['audit_id']}/estimates"
+    found = assert_envelope(people.monitor.get(path, attribute="race"), 200)
+    rate = found["groups"]["a"]["rates"]["true_positive_rate"]
+    assert rate["value"] == pytest.approx(0.9) and rate["is_estimate"] is True
+    assert rate["labelled"]["value"] == 1.0 and found["reference_group"] == "a"
+    assert_envelope(people.monitor.get(path, attribute="sex"), 422, "invalid_input")
+    assert_envelope(people.monitor.get("/v1/audits/aud_none/estimates", attribute="race"), 404, "not_found")
+
+
 def by_region(rates):
     """Rows of 100 for each (race, region), so many of them selected."""
     return [
