@@ -125,12 +125,16 @@ def pre_alert_check(
     """
     described = _metric(metric)
     threshold = described.threshold if threshold is None else threshold
-    values = _known(_series(metric, window, model, tenant))
+    series = _series(metric, window, model, tenant)
+    values = _known(series)
     if described.breached_when != "below":
         values = [abs(value) for value in values]
     answer = {"metric": metric, "model": model, "window": window, "threshold": threshold, "horizon": horizon}
     if len(values) < 2:
-        reason = f"{len(values)} checks with a {metric} are stored, at least 2 are needed: this says nothing about fairness"
+        reason = (
+            f"{len(values)} of the last {len(series)} checks have a {metric}, at least 2 are needed: "
+            "this says nothing about fairness"
+        )
         blank = dict.fromkeys(("pre_alert", "moving_average", "velocity", "projected"))
         return {**answer, **blank, "reasons": [reason], "n_checks": len(values)}
     average = sum(values) / len(values)

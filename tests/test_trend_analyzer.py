@@ -108,6 +108,13 @@ def test_pre_alert_of_a_ratio(
     assert answer["pre_alert"] is expected and answer["reasons"]
 
 
+def test_too_few_values_are_counted_in_the_window(database: None) -> None:
+    """Older checks have a value, the last two have none: the reason speaks of those, and denies no other."""
+    store([0.9, 0.8, None, None])
+    [reason] = pre_alert_check(window=2)["reasons"]
+    assert reason.startswith("0 of the last 2 checks have a dir")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [([0.2, 0.2], True), ([-0.2, -0.2], True), ([0.05, -0.05], False), ([0.02, 0.06], True)],
