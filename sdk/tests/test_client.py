@@ -129,7 +129,7 @@ class Colour(Enum):
         (float("nan"), None),
         (math.inf, None),
         (np.float64("nan"), None),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "D"), None),
         (b"raw", None),
         (object(), None),
         ("lone \ud800 surrogate", "lone ? surrogate"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_server import HALF, KEPT_THEN_RESET, RESET, Do, QuickClock, Request, closed_port, serving
+from scripted_server import HALF, KEPT, KEPT_THEN_RESET, RESET, Do, QuickClock, Request, closed_port, serving
 
 from fairlens_sdk import Answer, HttpTransport, Stats, TransportError
 
@@ -369,6 +369,20 @@ def test_one_connection_serves_many_batches_and_a_stale_one_is_replaced(
         assert client.flush()
     assert server.connections == 2
     assert client.stats().faults == {}
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [HALF, KEPT_THEN_RESET, Do(202, {"Content-Length": str(len(KEPT) + 5)}, KEPT, cut=10**6, keep=True)],
+)
+def test_an_answer_that_ends_early_is_no_answer(server: Server, connect: Connect, cut: Do) -> None:
+    """Also when what came of it reads like a success: the same event is sent again, soon."""
+    server.script = [cut]
+    client = connect(server)
+    event_id = client.log_prediction({"a": 1}, 1)
+    assert client.flush(timeout_s=20)
+    assert server.times_kept == {event_id: 2}
+    assert (client.stats().faults, client.stats().retried) == ({"connection": 1}, 1)
 
 
 def test_a_server_that_drips_cannot_hold_the_sender() -> None:

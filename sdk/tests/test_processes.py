@@ -79,6 +79,23 @@ def test_a_forked_child_sends_its_own_and_not_its_parents(server: Server, connec
 
 
 @forks
+def test_parent_and_children_draw_different_ids_at_one_instant(connect: Connect) -> None:
+    """A copied generator would draw the same bits; the clock of this test stands still, so only they differ."""
+    client = connect("http://127.0.0.1:9", disabled=True)
+    reader, writer = os.pipe()
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            os.write(writer, client.log_prediction({}, 1).encode() + b"\n")
+            os._exit(0)
+        os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        ids = [*pipe.read().split(), client.log_prediction({}, 1)]
+    assert len(set(ids)) == 4
+
+
+@forks
 def test_a_fork_while_other_threads_log_does_not_deadlock_the_child(server: Server, connect: Connect) -> None:
     """Locks that another thread held at the fork are new in the child."""
     client = connect(server, clock=None, flush_interval_s=0.01)
