@@ -6,14 +6,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from fairlens_backend.core.enrich.pii_numbers import (
-    SEPARATORS,
-    Found,
-    NumberFinder,
-    is_machine_value,
-    is_ssn,
-    without_machine_values,
-)
+from fairlens_backend.core.enrich.machine_values import is_machine_value, without_machine_values
+from fairlens_backend.core.enrich.pii_numbers import SEPARATORS, Found, NumberFinder, is_ssn
 
 KINDS: Final = ("email", "phone", "ssn", "card", "ip", "name", "other")
 """What a token can stand for. "other" is for fields that a tenant declares: it is never found by itself."""

@@ -5,22 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fairlens_backend.core.enrich.machine_values import without_machine_values
 from fairlens_backend.errors import ConfigurationError
 
 SEPARATORS: Final = " \t\u00a0().\\-/\u2010-\u2015"
 # Up to three separators between two digits: one number, as people write them. No two ways to match, so linear.
 _RUN: Final = re.compile(rf"\+?\(?\d(?:[{SEPARATORS}]{{0,3}}\+?\d)*")
 _DIGITS: Final = re.compile(r"\d+")
-# Dates and times, fractions, UUIDs and digests: digits of machines, in which telephone numbers would be seen.
-_MACHINE: Final = re.compile(
-    r"(?<![\d+(])(?<!\d[-/.])(?:"
-    r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?!\d|[-/.]\d)"
-    r"(?:[T ][0-2]\d:[0-5]\d(?::[0-6]\d(?:[.,]\d{1,9})?)?(?:[+-][01]\d:?[0-5]\d(?!\d))?)?"
-    r"|(?:0?[1-9]|[12]\d|3[01])([-/.])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?![-/.]?\d))"
-    r"|(?<![\w.+-])-?0\.\d{5,}(?![\d.])"
-    r"|(?<![0-9A-Fa-f-])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f-])"
-    r"|(?<![0-9A-Za-z])(?=[0-9]{0,31}[A-Fa-f])[0-9A-Fa-f]{32,128}(?![0-9A-Za-z])"
-)
 _AMERICAN: Final = re.compile(r"(?:\+?1[ .-]?)?\(?\d{3}\)?[ .-]?\d{3}[ .-]?\d{4}")
 _NEAR: Final = 30
 _PHONE_WORDS: Final = re.compile(
@@ -61,16 +52,6 @@ class _Group:
     # What stands right before: a plus sign begins another number, a letter makes bare digits an identifier.
     plus: bool
     glued: bool
-
-
-def without_machine_values(text: str) -> str:
-    """The text with dates, times, fractions, UUIDs and digests made unreadable, in place."""
-    return _MACHINE.sub(lambda match: "\x00" * len(match[0]), text)
-
-
-def is_machine_value(text: str) -> bool:
-    """Whether a text is one date, time, fraction, UUID or digest and nothing else."""
-    return _MACHINE.fullmatch(text) is not None
 
 
 def luhn(digits: str) -> bool:
