@@ -155,6 +155,10 @@ class MonitoredEstimator:
             raise AttributeError(name)
         return getattr(self._estimator, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy, and what a file or another process gets, is the bare estimator: a client belongs to its process.
+        return _itself, (self._estimator,)
+
     @property
     def event_ids(self) -> list[str]:
         """Ids of the rows that this thread reported last, in order."""
@@ -184,6 +188,10 @@ class MonitoredEstimator:
         if watcher.feature_names is None:
             watcher.feature_names = getattr(self._estimator, "feature_names_in_", None)
         watcher.observe(X, predicted, score)
+
+
+def _itself(estimator: Any) -> Any:
+    return estimator
 
 
 class _Probabilities:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _SUB_MS = 1_000_000  # nanoseconds in a millisecond
+_VERSION_7 = 0x7000_8000_0000_0000_0000  # the bits of version and variant
 
 
 def event_id(now_ns: int, random_62: int) -> str:
@@ -22,10 +23,9 @@ def event_id(now_ns: int, random_62: int) -> str:
     method 3), so ids of one process are in order down to 244 ns.
     """
     ms, rest = divmod(now_ns, _SUB_MS)
-    return (
-        f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{(rest << 12) // _SUB_MS:03x}"
-        f"-{0x8000 | random_62 >> 48:04x}-{random_62 & 0xFFFFFFFFFFFF:012x}"
-    )
+    number = ms << 80 | _VERSION_7 | (rest << 12) // _SUB_MS << 64 | random_62
+    text = number.to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def event_ids(now_ns: int, random_62: int, n: int) -> list[str]:

@@ -125,6 +125,12 @@ class Outbox:
             elif not self._spool.put_back():
                 self._to_disk(parcel)
 
+    def give_back(self) -> None:
+        """Whatever is in hand, after a fault of our own."""
+        with self._lock:
+            if self._in_hand is not None:
+                self.failed(self._in_hand, blames=True)
+
     def replace(self, parcel: Parcel, parts: list[Parcel]) -> None:
         """Smaller parcels in place of one that was too large."""
         with self._lock:

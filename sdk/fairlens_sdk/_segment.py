@@ -19,6 +19,7 @@ _HEADER = struct.Struct("<4sIIII")
 _MAGIC = b"FLR1"
 _KINDS = (EVENTS, LABELS, EVENT, LABEL)
 OVERHEAD_BYTES = _HEADER.size
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 class Segment:
@@ -41,7 +42,7 @@ class Segment:
             The disk is full or gone; the file is as it was before.
         """
         if self._fd < 0:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            self._fd = os.open(self.path, _FLAGS, 0o600)
         start = struct.pack("<4sIII", _MAGIC, _KINDS.index(kind), count, len(payload))
         record = start + struct.pack("<I", zlib.crc32(payload, zlib.crc32(start))) + payload
         try:

@@ -52,6 +52,7 @@ class Spool:
         self._head: tuple[Segment, int, int] | None = None
         self._number = 0
         self._others_bytes = 0
+        self._sealed_bytes = 0
         self._cached: tuple[Segment, bytes] | None = None
         self.waiting = 0
         """Events on disk that this process answers for."""
@@ -120,8 +121,7 @@ class Spool:
             self._remove(oldest)
 
     def _bytes(self) -> int:
-        own = sum(segment.size for segment in self._sealed) + (self._open.size if self._open else 0)
-        return own + self._others_bytes
+        return self._sealed_bytes + (self._open.size if self._open else 0) + self._others_bytes
 
     def seal(self) -> None:
         """Close the file under way; it can be read from now on."""
@@ -130,6 +130,7 @@ class Spool:
                 self._open.close()
                 if self._open.size:
                     self._sealed.append(self._open)
+                    self._sealed_bytes += self._open.size
                 self._open = None
 
     def head(self, batch_size: int = MAX_BATCH) -> Parcel | None:
@@ -203,6 +204,7 @@ class Spool:
 
     def _remove(self, segment: Segment) -> None:
         self._sealed.remove(segment)
+        self._sealed_bytes -= segment.size
         self.waiting -= segment.count
         if self._cached is not None and self._cached[0] is segment:
             self._cached = None
@@ -242,10 +244,13 @@ class Spool:
         self._locks[folder] = lock
         segments = []
         for path in sorted(folder.glob("*.seg")):
-            records = list(headers(path))
-            size = path.stat().st_size
-            segments.append(Segment(path, size, sum(count for count, _ in records)))
+            count = sum(count for count, _ in headers(path))
+            if count:
+                segments.append(Segment(path, path.stat().st_size, count))
+            else:
+                path.unlink()  # killed within its first record
         self._sealed.extendleft(reversed(segments))  # older than anything written here
+        self._sealed_bytes += sum(segment.size for segment in segments)
         if not segments:
             self._leave(folder)
         return sum(segment.count for segment in segments)

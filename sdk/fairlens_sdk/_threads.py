@@ -139,6 +139,7 @@ class Courier(threading.Thread):
                 self._turn()
             except Exception:  # broad: the thread that delivers must not end
                 self._counters.fault("courier")
+                self._outbox.give_back()
                 self._gate.failed(self._clock.monotonic())
                 logger.exception("fairlens: a batch could not be sent and is kept")
             with self.settled:

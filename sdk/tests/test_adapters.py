@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,15 @@ def test_attributes_that_the_model_does_not_see_come_from_a_function(
     client.wrap(blind, tags=lambda given: {"sex": sexes.loc[given.index]}).predict(frame[["income"]][5:10])
     assert client.flush()
     assert arrived(server)["t.sex"] == sexes[5:10].tolist()
+
+
+def test_a_pickle_of_a_wrapped_estimator_is_the_estimator(
+    connect: Connect, frame: pd.DataFrame, model: LogisticRegression
+) -> None:
+    """Connections do not travel; the model does."""
+    copy = pickle.loads(pickle.dumps(connect("http://127.0.0.1:9").wrap(model)))
+    assert type(copy) is LogisticRegression
+    np.testing.assert_array_equal(copy.predict(frame), model.predict(frame))
 
 
 def test_what_is_changed_after_the_call_is_not_reported(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from scripted_server import HALF, KEPT, KEPT_THEN_RESET, RESET, Do, QuickClock, Request, closed_port, serving
 
-from fairlens_sdk import Answer, HttpTransport, Stats, TransportError
+from fairlens_sdk import Answer, HttpTransport, Stats, TransportError, _threads
 
 Connect = Any
 Server = Any
@@ -352,6 +352,28 @@ def test_a_transport_that_raises_anything_is_survived(connect: Connect) -> None:
     client.log_prediction({"a": 1}, 1)
     assert client.flush(timeout_s=20)
     assert (flaky.bodies, client.stats().sent) == (1, 1)
+
+
+def test_a_fault_of_our_own_keeps_the_batch(
+    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong after the answer, the thread lives and the batch is tried again."""
+    faults = [RuntimeError("bug"), MemoryError()]
+    real = _threads.judge
+
+    def judge(*arguments: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(_threads, "judge", judge)
+    for settings in ({}, {"spool_max_bytes": 0}):
+        faults[:] = [RuntimeError("bug"), MemoryError()]
+        client = connect(server, **settings)
+        client.log_prediction({"a": 1}, 1)
+        assert client.flush(timeout_s=20)
+        assert client.stats().sent == 1
+        assert adds_up(client.stats())
 
 
 def test_one_connection_serves_many_batches_and_a_stale_one_is_replaced(

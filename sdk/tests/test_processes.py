@@ -293,3 +293,31 @@ def test_many_processes_share_one_spool_without_doubling(tmp_path: Path) -> None
         assert server.kept == ids
         assert sum(recovered) == 6_000
         assert set(server.times_kept.values()) == {1}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
+def test_memory_stays_under_64_mb_while_the_server_is_away(tmp_path: Path) -> None:
+    """Two threads log as fast as they can; the peak above the bare interpreter, the import included."""
+    text = f"""
+        import sys, threading
+        def mb(field):
+            return next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith(field)) / 1024
+        base = mb('VmRSS')
+        sys.path.insert(0, {str(SDK)!r})
+        from fairlens_sdk import FairLensClient
+        client = FairLensClient('http://127.0.0.1:{closed_port()}', 'k', 'm', '1', spool_dir={str(tmp_path)!r})
+        def work():
+            for i in range(40_000):
+                client.log_prediction(dict((f'feature_{{j}}', f'{{i}} {{j}}') for j in range(12)), 1, None, {{'sex': 'F'}})
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        stats = client.stats()
+        assert stats.accepted + stats.dropped.get('queue_full', 0) == 80_000
+        client.close()
+        print(mb('VmHWM') - base)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert float(done.stdout) < 64

@@ -82,6 +82,17 @@ def test_a_torn_end_costs_only_the_record_that_was_torn(tmp_path: Path, cut: int
     assert list(tmp_path.glob("w-*")) == []
 
 
+def test_a_file_torn_within_its_first_record_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No record to send, so no file, no folder, no lock."""
+    dead = Spool(tmp_path, 80_000, Counters())
+    dead.append("events", 1, b"body")
+    dead.forget()
+    (path,) = tmp_path.rglob("*.seg")
+    os.truncate(path, 10)
+    assert Spool(tmp_path, 80_000, Counters()).adopt() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("at", [0, 6, 9, 17, 21, 24])
 def test_a_flipped_byte_is_found_and_counted(tmp_path: Path, at: int) -> None:
     """In a payload or a header: never delivered, and counted as far as it is known."""
