@@ -154,19 +154,25 @@ def write_sentences(
         first.append(
             f"Too few rows for a verdict: {_rows(sample_size)}, {settings['min_sample_size']} needed."
         )
-    told = {(one.attribute, one.metric.name) for one in judged if _has_news(one)}
+    told = {
+        (one.attribute, one.metric.name): SEVERITIES.index(one.severity) for one in judged if _has_news(one)
+    }
     compared: list[tuple[int, bool, str]] = []
     absent: dict[str, None] = {}
     for one in judged:
         name = one.metric.name
-        said = any((one.attribute, other) in told for other in _SAID_BY.get(name, ()))
+        seriousness = SEVERITIES.index(one.severity)
+        # What decides the verdict is always told: a milder sentence on the same rates does not stand for it.
+        said = any(
+            told.get((one.attribute, other), len(SEVERITIES)) <= seriousness
+            for other in _SAID_BY.get(name, ())
+        )
         if one.status == "no_baseline":
             continue  # nobody asked for it
         if one.status != "ok":
             absent[one.reason or ""] = None
         elif one.sentence and not said and (_has_news(one) or name == _RATIO):
-            chance = "" if not _breached(one) or one.significant else _maybe_chance(one)
-            compared.append((SEVERITIES.index(one.severity), name != _RATIO, one.sentence + chance))
+            compared.append((seriousness, name != _RATIO, one.sentence + _certainty(one)))
     compared.sort(key=lambda item: item[:2])
     last: list[str] = []
     for attribute, table in tables.items():
@@ -190,10 +196,16 @@ def _has_news(one: Measured) -> bool:
     return one.status == "ok" and _breached(one)
 
 
-def _maybe_chance(one: Measured) -> str:
-    return (
-        f" This may be chance (adjusted p-value {one.p_adjusted:.2g})." if one.p_adjusted is not None else ""
-    )
+def _certainty(one: Measured) -> str:
+    """How far a breach is beyond doubt; nothing where there is none, or no doubt of it."""
+    if not _breached(one):
+        return ""
+    if not one.significant:
+        p = one.p_adjusted
+        return "" if p is None else f" This may be chance (adjusted p-value {p:.2g})."
+    if one.confirmed is False:
+        return " The breach is suspected, not confirmed: its interval reaches the limit."
+    return ""
 
 
 def _interval(one: Measured, scale: int, opening: str = " (", closing: str = ")") -> str:

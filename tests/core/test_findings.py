@@ -70,3 +70,30 @@ def test_a_theil_index_above_its_limit_is_said_once() -> None:
     # benefits: half 0, half 1, so GE(1) = ln 2
     expected = "The benefit of the decisions is spread unevenly over people: the Theil index is 0.69; the limit is 0.20."
     assert sentences.count(expected) == 1
+
+
+def test_what_decides_the_verdict_is_told_though_a_milder_sentence_speaks_of_the_same_rates() -> None:
+    """A small third group makes the equalized odds CRITICAL, the equal opportunity of the same rates is HIGH only.
+
+    TPR: A 50 % and B 62 % of 1000, C 75 % of 40, B being the reference. The widest gap is 25 points, 3.1 times the limit
+    of 8; the one to the reference 13 points, 2.6 times the limit of 5. A against B alone has a χ² p-value under 1e-7, and
+    with 40 rows C's rate is known to ±14 points: significant, not confirmed.
+    """
+    cells = [
+        ("A", 1, 1, 500), ("A", 0, 1, 500), ("A", 1, 0, 450), ("A", 0, 0, 550),
+        ("B", 1, 1, 620), ("B", 0, 1, 380), ("B", 1, 0, 500), ("B", 0, 0, 500),
+        ("C", 1, 1, 30), ("C", 0, 1, 10), ("C", 1, 0, 20), ("C", 0, 0, 20),
+    ]  # fmt: skip
+    result = assess(table(cells), reference_groups={"sex": "B"})
+    decides = result["metrics"]["equalized_odds_difference"]
+    assert (decides["severity"], result["metrics"]["equal_opportunity_difference"]["severity"]) == (
+        "CRITICAL",
+        "HIGH",
+    )
+    assert result["sentences"][0] == (
+        decides["sentence"] + " The breach is suspected, not confirmed: its interval reaches the limit."
+    )
+    assert (
+        "sex=A is selected in 50.0 % of cases and sex=C in 75.0 %, the widest such gap: 25.0"
+        in decides["sentence"]
+    )
