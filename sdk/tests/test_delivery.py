@@ -372,7 +372,7 @@ def test_a_fault_of_our_own_keeps_the_batch(
         client = connect(server, **settings)
         client.log_prediction({"a": 1}, 1)
         assert client.flush(timeout_s=20)
-        assert client.stats().sent == 1
+        assert (client.stats().sent, client.stats().retried) == (1, 2)
         assert adds_up(client.stats())
 
 
