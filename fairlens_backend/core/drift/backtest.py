@@ -133,9 +133,9 @@ def score(
 
     Returns
     -------
-    by detector: n_alarms, alarms (times), first_alarm, n_windows, false_alarms, n_quiet_windows (those
-    before the first change) and false_per_1000_windows (of them; None where nobody knows or there were none), crossed (when the average first was beyond the limit; None for never), lead_hours (from the first
-    alarm to it; negative when later), changes [{time, crosses, detected_at, delay_hours, delay_windows, lead_hours,
+    by detector: n_alarms, alarms (times), first_alarm, n_windows, false_alarms, n_quiet_windows (those before the first
+    change) and false_per_1000_windows (of them; None where nobody knows or there were none), crossed (when the average
+    first was beyond the limit; None for never), lead_hours (from the first alarm to it; negative when later), changes [{time, crosses, detected_at, delay_hours, delay_windows, lead_hours,
     in_time}], median_delay_hours, n_in_time.
 
     An alarm belongs to the last change before it; one before any is false. `in_time` is None where nothing was crossed.
