@@ -51,6 +51,9 @@ class Settings:
         "instance", "folder of the database, the compliance log, the anchors and development secrets"
     )
     models_dir: str = setting("models", "folder of model artefacts")
+    tenant_artefacts: bool = setting(
+        "false", "whether other tenants' administrators may upload artefacts: code that runs in this server"
+    )
     database_url: str = setting(
         "",
         "SQLAlchemy URL; empty means SQLite in DATA_DIR; postgresql+psycopg://user:pw@host/db in production",

@@ -129,6 +129,8 @@ def served(
     with empty_postgres_database(postgres_url) as url, pytest.MonkeyPatch.context() as patch:
         patch.setattr(credentials, "MEMORY_KIB", 64)
         given = {
+            # Each test has a tenant of its own here, and its administrator brings the model along.
+            "TENANT_ARTEFACTS": "true",
             "DATA_DIR": str(folder / "data"),
             "MODELS_DIR": str(folder / "models"),
             "DATABASE_URL": url or "",

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fairlens_backend import config
-from tests.api import EVALUATE, REGISTER, People, assert_envelope
+from tests.api import EVALUATE, REGISTER, People, assert_envelope, log_in, new_people
+from tests.conftest import TEST_SECRETS
 
 DECLARED = {
     "model_name": "hiring",
@@ -139,3 +140,21 @@ def test_a_pickle_comes_from_an_administrator_only(people: People) -> None:
     """An artefact of a monitor or an auditor is refused before it is read."""
     for caller in (people.monitor, people.auditor):
         assert_envelope(caller.upload(REGISTER, DECLARED, "artefact", b"\x80\x04."), 403, "not_allowed")
+
+
+def test_code_comes_from_the_operator_only(make_app: Any) -> None:
+    """Loading an artefact runs it in the server of all tenants: another tenant's administrator registers without one.
+
+    Nothing of the refused artefact stays. TENANT_ARTEFACTS allows it where all tenants are trusted.
+    """
+    app = make_app()
+    theirs = new_people(app).admin
+    answer = theirs.upload(REGISTER, DECLARED, "artefact", b"\x80\x04.")
+    assert assert_envelope(answer, 403, "not_allowed")["setting"] == "TENANT_ARTEFACTS"
+    assert assert_envelope(theirs.get("/api/models"), 200)["items"] == []
+    assert list(config.current().models_path.glob("*.pkl")) == []
+    assert_envelope(theirs.post(REGISTER, DECLARED), 201)
+    operator = log_in(app, "admin", TEST_SECRETS["ADMIN_PASSWORD"])
+    assert_envelope(operator.upload(REGISTER, DECLARED, "artefact", b"\x80\x04."), 201)
+    trusting = new_people(make_app(TENANT_ARTEFACTS="true")).admin
+    assert_envelope(trusting.upload(REGISTER, DECLARED, "artefact", b"\x80\x04."), 201)
