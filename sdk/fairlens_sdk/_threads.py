@@ -135,6 +135,7 @@ class Courier(threading.Thread):
         """Until `stopping` and nothing can be sent now, or `abandoned`."""
         while not self.abandoned:
             self._outbox.event.clear()
+            stopping = self.stopping  # read before the turn: what came in during one gets another
             try:
                 self._turn()
             except Exception:  # broad: the thread that delivers must not end
@@ -144,7 +145,7 @@ class Courier(threading.Thread):
                 logger.exception("fairlens: a batch could not be sent and is kept")
             with self.settled:
                 self.settled.notify_all()
-            if self.stopping:
+            if stopping:
                 return
             wait = self._gate.wait_s(self._clock.monotonic())
             self._clock.wait(self._outbox.event, wait if wait > 0 else self._pause_s)
