@@ -32,10 +32,15 @@ _MAX_LOCAL: Final = 64
 _IPV4: Final = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
 _IPV6: Final = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:\.\d{1,3}){0,3}(?![\w:])")
 _VERSION: Final = re.compile(
-    r"(?:\bv|\bver|\bversions?|\brelease|\bbuild|\bfirmware|\d\.?)[ .:#=]{0,2}\Z", re.IGNORECASE
+    r"(?:\bv|\bver|\bversions?|\brelease|\bbuild|\bfirmware|\bsection|\bclause|\bchapter|\u00a7|\d\.?)[ .:#=]{0,2}\Z",
+    re.IGNORECASE,
 )
 _BLANKS: Final = re.compile(r"\s+")
 _MANY_NAMES: Final = 50
+# Parts of names that are words: replacing them would take the text apart and protect nobody.
+_PARTICLES: Final = frozenset(
+    {"van", "von", "der", "den", "del", "dos", "the", "and", "bin", "ibn", "los", "las"}
+)
 
 
 def suspicious(text: str) -> bool:
@@ -172,11 +177,12 @@ class Finder:
 
 
 def known_names(values: Iterable[str]) -> re.Pattern[str] | None:
-    """What finds the names in other texts of the same event: whole, and each word of three letters or more."""
+    """What finds the names in other texts of the same event: whole, and each word of three letters or more but "van" and the like."""
     wanted: set[str] = set()
     for value in values:
         whole = _BLANKS.sub(" ", plain(value)).strip()
-        wanted |= {one for one in (whole, *whole.split(" ")) if sum(c.isalpha() for c in one) >= 3}
+        parts = [part for part in whole.split(" ") if part.casefold() not in _PARTICLES]
+        wanted |= {one for one in (whole, *parts) if sum(c.isalpha() for c in one) >= 3}
     if not wanted:
         return None
     longest = sorted(wanted, key=lambda one: (-len(one), one))[:_MANY_NAMES]

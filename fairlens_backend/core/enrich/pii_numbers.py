@@ -66,7 +66,12 @@ def luhn(digits: str) -> bool:
 
 def is_card(digits: str) -> bool:
     """Whether 13 to 19 digits are a payment card's: brand, length of that brand, check digit."""
-    if not 13 <= len(digits) <= 19 or digits[0] not in _BRANDS or len(set(digits)) < 2:
+    if (
+        not 13 <= len(digits) <= 19
+        or not digits.isdigit()
+        or digits[0] not in _BRANDS
+        or len(set(digits)) < 2
+    ):
         return False
     brands = _BRANDS[digits[0]]
     return any(len(digits) in lengths and brand.match(digits) for brand, lengths in brands) and luhn(digits)
@@ -246,7 +251,9 @@ class NumberFinder:
 def _group(text: str, match: re.Match[str]) -> _Group:
     start, end = match.span()
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
-    plus = "+" in text[max(0, start - 2) : start]
+    sign = text.rfind("+", max(0, start - 2), start)
+    # The 4 of "ZIP+4" is no country.
+    plus = sign >= 0 and not (end - start == 1 and text[max(0, sign - 1) : sign].isalnum())
     return _Group(match[0], start, end, plus, before.isalpha() or before == "_" or after.isalpha())
 
 

@@ -235,6 +235,12 @@ def test_names_by_field():
     )
 
 
+def test_particles_are_words():
+    """The van of a name is not taken out of other texts; the name is."""
+    stored = TOKENISER.tokenise({"name": "Jan van Dyk", "note": "the van of Dyk, JAN VAN DYK"}).document
+    assert TOKEN.sub("#", stored["note"]) == "the van of #, #"
+
+
 def test_names_after_a_title():
     """Names after a title or "name is" are found in free text."""
     stored = TOKENISER.tokenise({"t": "spoke with Mrs. Jane Doe; my name is Ann Lee"}).document["t"]
@@ -251,6 +257,37 @@ def test_declared_fields():
     assert tokeniser.detokenise(stored["deep"][0]["BADGE"]) == "a 9"
     assert stored["ref"] == "a@b.org"
     assert tokeniser.detokenise(stored["ssn"]) == "n/a"
+
+
+@given(
+    st.one_of(st.integers(), st.integers(10**12, 10**19), st.floats()),
+    st.sampled_from(["x", "phone", "ssn", "card_number", "first_name", "id", "age"]),
+)
+def test_numbers_stay_or_become_tokens(number, key):
+    """Every number is left as it is, or is a token of its digits."""
+    stored = TOKENISER.tokenise({key: number, "list": [number]}).document
+    for value in (stored[key], *stored["list"]):
+        if isinstance(value, str):
+            assert TOKENISER.detokenise(value).lstrip("+").endswith(str(int(number)).lstrip("-"))
+        else:
+            assert value is number
+
+
+def test_numbers_of_persons_without_quotes():
+    """A card is found among numbers anywhere; telephone and social security numbers where the field says so."""
+    event = {
+        "x": 4111111111111111,
+        "y": 4111111111111111.0,
+        "mobile": 2125550123,
+        "ssn": 12345678,
+        "n": 2125550123,
+    }
+    stored = TOKENISER.tokenise(event).document
+    card = TOKENISER.token("card", "4111111111111111")
+    assert stored["x"] == stored["y"] == card
+    assert stored["mobile"] == TOKENISER.token("phone", "212-555-0123")
+    assert stored["ssn"] == TOKENISER.token("ssn", "012-34-5678")
+    assert stored["n"] == 2125550123
 
 
 def test_keys_are_read_too():
@@ -374,6 +411,33 @@ LABELLED_NEGATIVE = [
 ]  # fmt: skip
 
 
+HELD_OUT_POSITIVE = [
+    "Contact: Jean.Dupont+promo@exemple.fr.", "email:foo_bar@a-b.co", "me@[192.168.0.1]", "FOO@BAR.COM;baz@qux.net",
+    "user%2Btag@x.org", '"quoted.name"@mail.example.com', "+33 6 12 34 56 78", "+91-98765-43210", "+1-202-456-1111",
+    "(202)456-1111", "202 456-1111 ext 12", "+44 (0)161 496 0000", "0161 496 0000", "06 12 34 56 78", "T: 2024561111",
+    "phone=2024561111", "+49 30 901820-0", "1 (415) 555-2671", "415.555.2671x5", "00 33 1 42 68 53 00", "+86 138 0013 8000",
+    "+971501234567", "SSN 078-05-1120", "123 45 6789", "social security number is 219099999", "his ssn: 457-55-5462.",
+    "987-65-4320", "4242 4242 4242 4242", "4242-4242-4242-4242.", "pan=5105105105105100;", "3714 496353 98431",
+    "card 6011111111111117 exp 1227", "MC 2223 0031 2200 3222", "ip 203.0.113.9", "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
+    "src=10.0.0.5:8080", "::ffff:192.0.2.128", "Ms. Angela Merkel was here", "Mr O'Neil paid", "NAME: JOHN SMITH",
+    "The name is Bond", "Prof. M\u00fcller said", "Dear Ms Li",
+]  # fmt: skip
+
+HELD_OUT_NEGATIVE = [
+    "Loan 360 months at 4.125%", "Room 415, Building 555", "2024-W47-5", "Q3 2025", "FY2024/25", "12.5kg", "3x4x5",
+    "1-800-FLOWERS", "ZIP+4 02139-4307", "lat=51.5074,-0.1278", "SHA1 da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "IBAN DE89 3704 0044 0532 0130 00", "VIN 1HGCM82633A004352", "case no. 21-cv-01234", "RFC 2119", "tel", "call me",
+    "ISBN-13: 978-1-4028-9462-6", "EAN 4006381333931", "2026/11/22 08:15", "11/22/26", "$12,345.67", "\u00a31 234.50",
+    "0x7fffffff", "1e10", "10:15-11:45", "192.168", "v10.0.19045.3693", "Win 10.0.19045.3693", "Python 3.11.7",
+    "@media print", "npm i @scope/pkg@2.0.1", "git@v2", "a@b", "root@localhost", "Mr", "Dr", "Name", "name is",
+    "The names are", "filename: x", "C: drive", "http://example.com:8080/a/b", "s3://bucket/2024/11/22/part-00000-1234.parquet",
+    "order #100-2000345", "100 200 300 400", "0000000000", "1111111111", "5555555555", "9876543210", "1234567890",
+    "12345678901", "70-30 split 2010-2019", "(1990) 12 345 6789", "Section 3.2.1.4", "1.2.3.4.5", "A1:B2:C3:D4", "12:30:45:99",
+    "de:ad:be:ef", "Gau\u00df-Kr\u00fcger 3456789.12 5678901.34", "UTM 33U 391010 5820100", "1700000000000",
+    "1,700,000,000", "DUNS 15-048-3782", "EIN 12-3456789", "NPI 1234567893", "CUSIP 037833100", "model 1200", "text 4000 5000",
+]  # fmt: skip
+
+
 def test_labelled_set():
     """On the labelled set everything personal is found as its kind, and the look-alikes taken for it are counted."""
     missed = []
@@ -382,11 +446,17 @@ def test_labelled_set():
         if kind not in found:
             missed.append((text, kind, found))
     assert missed == []
-    wrong = [(t, f) for t in LABELLED_NEGATIVE if (f := TOKENISER.tokenise({"t": t}).found)]
-    assert [t for t, _ in wrong] == KNOWN_FALSE_POSITIVES, wrong
+    assert [text for text in HELD_OUT_POSITIVE if not WORLD.tokenise({"t": text}).found] == []
+    wrong = [t for t in LABELLED_NEGATIVE + HELD_OUT_NEGATIVE if TOKENISER.tokenise({"t": t}).found]
+    assert wrong == KNOWN_FALSE_POSITIVES
+    more = [t for t in LABELLED_NEGATIVE + HELD_OUT_NEGATIVE if WORLD.tokenise({"t": t}).found]
+    assert len(more) <= WORLD_FALSE_POSITIVES, more
 
 
-KNOWN_FALSE_POSITIVES: list[str] = []
+# 1 234 567 8901 is a number of Ohio: eleven digits alone cannot be told from it.
+KNOWN_FALSE_POSITIVES = ["12345678901"]
+# With the national numbers of five countries, more digits are somebody's number.
+WORLD_FALSE_POSITIVES = 11
 
 
 def test_random_identifiers_are_seldom_taken():
