@@ -111,6 +111,16 @@ def test_a_gzip_bomb_stops_at_the_bound():
         list(opened(raw, max_bytes=100_000).texts(["a"]))
 
 
+def test_a_gzip_bomb_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch):
+    """Parsing is what costs: 2 MB that unfold to 2 GB of rows must not hold a thread until the bound is met."""
+    raw = gzip.compress(b"a,b\n" + b"0,0\n" * 500_000)
+    monkeypatch.setattr(pd, "read_csv", lambda *args, **options: pytest.fail("the file was parsed"))
+    with pytest.raises(TooLarge):
+        opened(raw, max_bytes=1_000_000)
+    with pytest.raises(MalformedInput, match="damaged"):
+        opened(raw[:-20])
+
+
 def test_values_are_numbers_where_they_are_numbers():
     """For a model's features: numbers as numbers, the declared marks as missing, "NA" as the text it is."""
     file = opened("age,state\n1,NA\n?,CA\n3,\n")
