@@ -141,7 +141,7 @@ def assess(
         "worst_groups": _worst_groups(judged),
         "settings": policy.to_dict(),
         "resampling": {"seed": seed, "n_resamples": n_resamples},
-        "sentences": write_sentences(tables, judged, chosen, table.total, policy.to_dict()),
+        "sentences": write_sentences(tables, judged, chosen, table.total, policy),
     }
     if all_pairs:
         result["pairs"] = {
@@ -199,13 +199,13 @@ def _judge(one: Measured, p_adjusted: float | None, policy: Policy) -> Measured:
 
 def _overall(judged: Sequence[Measured], sample_size: int, policy: Policy) -> Severity:
     comparable = any(one.compared for one in judged)
-    severity = overall_severity(_findings(judged), sample_size, policy.min_sample_size, comparable)
+    severity = overall_severity(_findings(judged, policy), sample_size, policy.min_sample_size, comparable)
     # No breach among the groups that were compared says nothing of a reference group that could not be.
     with_reference = any(one.compared and one.metric in _WITH_REFERENCE for one in judged)
     return severity if with_reference or severity in _CERTAIN else "UNKNOWN"
 
 
-def _findings(judged: Sequence[Measured]) -> Iterator[Finding]:
+def _findings(judged: Sequence[Measured], policy: Policy) -> Iterator[Finding]:
     no_ratio = {
         one.attribute
         for one in judged
@@ -215,7 +215,7 @@ def _findings(judged: Sequence[Measured]) -> Iterator[Finding]:
         # Where nobody of the reference group is selected the ratio has no value, and the difference decides in its
         # stead: a gap of 40 points must not pass because it cannot be divided.
         stands_in = one.metric.name == "statistical_parity_difference" and one.attribute in no_ratio
-        finding = one.finding(decides=one.metric.decides or stands_in)
+        finding = one.finding(decides=policy.decides(one.metric.name) or stands_in)
         if finding:
             yield finding
 

@@ -7,6 +7,7 @@ from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.labels import UNKNOWN
 from fairlens_backend.core.measured import Measured
 from fairlens_backend.core.metrics import GroupRates
+from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.severity import SEVERITIES
 
 SMALL_GROUPS_NAMED: Final = 5
@@ -137,7 +138,7 @@ def write_sentences(
     judged: Sequence[Measured],
     reference_groups: Mapping[str, Mapping[str, Any]],
     sample_size: int,
-    settings: Mapping[str, Any],
+    policy: Policy,
 ) -> list[str]:
     """Every finding as a sentence for a person: what limits the verdict, the comparisons from the worst, the rest.
 
@@ -147,13 +148,11 @@ def write_sentences(
     judged : the metrics, with their sentences and severity
     reference_groups : for each attribute its reference group and how it was chosen
     sample_size : rows
-    settings : `Policy.to_dict()`
+    policy : what it is held against
     """
     first: list[str] = []
-    if sample_size < settings["min_sample_size"]:
-        first.append(
-            f"Too few rows for a verdict: {_rows(sample_size)}, {settings['min_sample_size']} needed."
-        )
+    if sample_size < policy.min_sample_size:
+        first.append(f"Too few rows for a verdict: {_rows(sample_size)}, {policy.min_sample_size} needed.")
     told = {
         (one.attribute, one.metric.name): SEVERITIES.index(one.severity) for one in judged if _has_news(one)
     }
@@ -172,11 +171,11 @@ def write_sentences(
         if one.status != "ok":
             absent[one.reason or ""] = None
         elif one.sentence and not said and (_has_news(one) or name == _RATIO):
-            compared.append((seriousness, name != _RATIO, one.sentence + _certainty(one)))
+            compared.append((seriousness, name != _RATIO, one.sentence + _standing(one, policy)))
     compared.sort(key=lambda item: item[:2])
     last: list[str] = []
     for attribute, table in tables.items():
-        last += _not_compared(attribute, table, settings["min_group_size"])
+        last += _not_compared(attribute, table, policy.min_group_size)
         reference = reference_groups[attribute]
         if reference["chosen"] == "highest selection rate":
             last.append(
@@ -196,16 +195,20 @@ def _has_news(one: Measured) -> bool:
     return one.status == "ok" and _breached(one)
 
 
-def _certainty(one: Measured) -> str:
-    """How far a breach is beyond doubt; nothing where there is none, or no doubt of it."""
+def _standing(one: Measured, policy: Policy) -> str:
+    """How far a breach is beyond doubt and whether it counts; nothing where there is none, or nothing to add."""
     if not _breached(one):
         return ""
+    text = ""
     if not one.significant:
-        p = one.p_adjusted
-        return "" if p is None else f" This may be chance (adjusted p-value {p:.2g})."
-    if one.confirmed is False:
-        return " The breach is suspected, not confirmed: its interval reaches the limit."
-    return ""
+        text = (
+            "" if one.p_adjusted is None else f" This may be chance (adjusted p-value {one.p_adjusted:.2g})."
+        )
+    elif one.confirmed is False:
+        text = " The breach is suspected, not confirmed: its interval reaches the limit."
+    if not policy.decides(one.metric.name) and one.metric.name != _DIFFERENCE:
+        text += " This is reported and does not decide the verdict."
+    return text
 
 
 def _interval(one: Measured, scale: int, opening: str = " (", closing: str = ")") -> str:

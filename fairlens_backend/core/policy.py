@@ -66,6 +66,20 @@ class Policy:
         """The limit of a metric."""
         return self.thresholds.get(name, METRICS_BY_NAME[name].threshold)
 
+    def decides(self, name: str) -> bool:
+        """Whether a breach counts for the overall severity: of 1–12, and of another metric with a limit of its owner's.
+
+        Examples
+        --------
+        >>> Policy().decides("theil_index"), Policy(thresholds={"theil_index": 0.3}).decides("theil_index")
+        (False, True)
+
+        Source: STATISTICS section 4.
+        """
+        metric = METRICS_BY_NAME[name]
+        # A stored policy names every limit: the default itself, named, is not one that an owner chose.
+        return metric.decides or self.threshold(name) != metric.threshold
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as kept with an audit, with the limit of every metric."""
         return {

@@ -55,7 +55,7 @@ def rated(figures: Sequence[Figure], sample_size: int, policy: Policy) -> Verdic
         if value is None or metric is None:
             continue
         when, limit = metric.breached_when, policy.threshold(name)
-        decides = metric.decides or (name == _DIFFERENCE and figure["attribute"] in without_ratio)
+        decides = policy.decides(name) or (name == _DIFFERENCE and figure["attribute"] in without_ratio)
         significant = None if p is None else p <= policy.alpha
         finding = Finding(name, value, limit, when, significant, decides)
         findings.append(finding)

@@ -277,3 +277,28 @@ def test_a_table_with_very_many_cells_is_drawn_view_by_view(monkeypatch: pytest.
                 width = one["upper"] - one["lower"]
                 assert two["lower"] == pytest.approx(one["lower"], abs=0.3 * width)
                 assert two["upper"] == pytest.approx(one["upper"], abs=0.3 * width)
+
+
+def test_a_limit_that_the_owner_sets_decides() -> None:
+    """FPR 50 % against 60 % of 1,000 rows each and nothing else apart: within ±8 points no verdict, a limit of 5 makes one.
+
+    Selection 70 % and 75 % (gap 5 of 10), TPR 90 % both, so equalized odds 10 points: its limit is set to 50, and those of
+    3, 5 and 7 are met. With the default limit, named or not, the FPR difference of 10 points is reported only.
+    """
+    cells = [("F", 1, 1, 900), ("F", 0, 1, 100), ("F", 1, 0, 500), ("F", 0, 0, 500)]
+    cells += [("M", 1, 1, 900), ("M", 0, 1, 100), ("M", 1, 0, 600), ("M", 0, 0, 400)]
+    name, others = "false_positive_rate_difference", {"equalized_odds_difference": 0.5}
+    verdicts = {
+        limit: assess(table_of(cells), policy=Policy(thresholds=others | ({name: limit} if limit else {})))
+        for limit in (None, 0.08, 0.05, 0.2)
+    }
+    assert {limit: one["overall_severity"] for limit, one in verdicts.items()} == {
+        None: "PASS",
+        0.08: "PASS",
+        0.05: "MEDIUM",
+        0.2: "PASS",
+    }
+    assert [one["metrics"][name]["breached"] for one in verdicts.values()] == [True, True, True, False]
+    told = [text for text in verdicts[None]["sentences"] if "unfavourable" in text]
+    assert len(told) == 1 and told[0].endswith("This is reported and does not decide the verdict.")
+    assert not any("does not decide" in text for text in verdicts[0.05]["sentences"])

@@ -68,7 +68,10 @@ def test_a_theil_index_above_its_limit_is_said_once() -> None:
     columns = {"sex": ["Women", "Men"] * 100, "age": ["young", "young", "aged", "aged"] * 50}
     sentences = assess(CountTable.from_arrays(columns, decision, truth), n_resamples=0)["sentences"]
     # benefits: half 0, half 1, so GE(1) = ln 2
-    expected = "The benefit of the decisions is spread unevenly over people: the Theil index is 0.69; the limit is 0.20."
+    expected = (
+        "The benefit of the decisions is spread unevenly over people: the Theil index is 0.69; the limit is 0.20."
+        " This is reported and does not decide the verdict."
+    )
     assert sentences.count(expected) == 1
 
 
