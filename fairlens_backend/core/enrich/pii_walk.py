@@ -161,7 +161,7 @@ class Walk:
         return value
 
     def _text(self, value: str, path: str, rule: Rule, names: re.Pattern[str] | None) -> str:
-        if names is None and not suspicious(value):
+        if not suspicious(value) and (names is None or names.search(plain(value)) is None):
             return value
         text, kinds = self._tokeniser.text(value, path, bare=rule.kind != "identifier", names=names)
         for kind in kinds:
