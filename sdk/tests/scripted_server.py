@@ -114,10 +114,11 @@ class ScriptedServer:
                 with self.changed:
                     chosen = self.script.pop(0) if self.script else self.otherwise
                     do = chosen(request) if callable(chosen) else chosen
-                    if not self._stopped:
-                        self.requests.append(request)
-                        if do.keep or (do.keep is None and do.status < 300):
-                            self.times_kept.update(request.event_ids)
+                    if self._stopped:  # what is not kept must not be acknowledged
+                        break
+                    self.requests.append(request)
+                    if do.keep or (do.keep is None and do.status < 300):
+                        self.times_kept.update(request.event_ids)
                     self.changed.notify_all()
                 if do.gate is not None:
                     do.gate.wait(30)
