@@ -15,6 +15,8 @@ TOLERANCE: Final = 1e-9
 _Z95: Final = 1.959963984540054
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR: Final = timedelta(hours=1)
+# Eleven years of hours; one audit with a wrong clock must not fill the memory with gaps.
+_MAX_PERIODS: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ class Series:
         if not periods:
             return replace(self, grain_hours=hours)
         first, last = min(periods), max(periods)
+        if last - first >= _MAX_PERIODS:
+            raise _refusal("grain", grain, f"periods of which {_MAX_PERIODS} reach over the series")
         if complete and self.checks[-1].time < _EPOCH + last * hours * _HOUR:
             last -= 1
         merged = [

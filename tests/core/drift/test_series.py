@@ -129,6 +129,14 @@ def test_a_grain_that_does_not_tile_days_is_refused(grain: Any) -> None:
         of(Check(NOON, 1.0)).at_grain(grain)
 
 
+def test_a_wrong_clock_does_not_fill_the_memory() -> None:
+    """An audit dated to 1970 would make half a million hours of gaps: refused; its 20,000 days are taken."""
+    series = of(Check(datetime(1970, 1, 2, tzinfo=UTC), 0.9), Check(NOON, 0.9))
+    with pytest.raises(InvalidInput):
+        series.at_grain("hour")
+    assert len(series.at_grain("day").checks) > 20_000
+
+
 def test_series_of_different_times_share_one_grid() -> None:
     """A series without a check at a time has None there, with n 0; gaps of all stay on the grid of a grain."""
     one = of(Check(NOON, 0.9, 0.04, 10), Check(NOON + 3 * HOUR, 0.8, None, 10))
