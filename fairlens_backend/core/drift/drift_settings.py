@@ -23,7 +23,8 @@ class DriftSettings:
     window, horizon : checks of the moving average and velocity, and checks that the pre-alert looks ahead
     predict_checks, predict_horizon : checks that the line of the prediction goes through, and how far ahead it is for
     adwin : how ADWIN looks; every 4 checks rather than river's 32, since a check is a whole audit
-    grains : hours of the periods that an early warning may put checks together to, ascending
+    grains : hours of the periods that an early warning may put checks together to, ascending; not 1, since 20 hours hold
+        no whole day, and against the noon of a model that has a daily rhythm every night is a drift
     resolution : an early warning uses the finest of those periods whose standard error goes this often into the
         distance from the baseline to the limit; below it noise alone reaches the limit
     seed, n_resamples : of the prediction
@@ -42,7 +43,7 @@ class DriftSettings:
     predict_checks: int = 20
     predict_horizon: int = 1
     adwin: AdwinSettings = field(default_factory=lambda: AdwinSettings(clock=4))
-    grains: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 24)
+    grains: tuple[int, ...] = (2, 3, 4, 6, 8, 12, 24)
     resolution: float = 3.0
     seed: int = 0
     n_resamples: int = 1_000

@@ -28,6 +28,11 @@ def test_a_steady_model_is_not_accused(metric: str) -> None:
     assert sum(first is not None for first in warned) <= 1
 
 
+def test_a_daily_rhythm_is_no_drift() -> None:
+    """A ratio that swings by ±0.04 every day, a third of the way to its limit: of 10 steady runs of 30 days none warns."""
+    assert not any(first_warning(simulate(seed, 1_600, None, cycle=0.04)) for seed in range(1, 11))
+
+
 def test_a_verdict_sees_its_past_alone() -> None:
     """What the series said at a time is what it says with everything later taken away."""
     series = simulate(3, 400, 5)
@@ -69,7 +74,7 @@ def test_a_model_that_starts_beyond_its_limit_warns_at_once() -> None:
     found = early_warning(series)
     assert found["early_warning"]
     assert found["pre_alert"]["beyond"]
-    assert found["grain_hours"] == 1
+    assert found["grain_hours"] == 2
 
 
 def test_a_declared_baseline_can_be_older_than_the_drift() -> None:
