@@ -182,6 +182,19 @@ def test_a_reader_that_has_seen_enough(file):
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def everything_read(controller: int) -> str:
+    """What was written to a terminal that is closed by now; it may come in several parts, and ends with an error."""
+    parts = []
+    while True:
+        try:
+            part = os.read(controller, 10_000)
+        except OSError:
+            part = b""
+        if not part:
+            return b"".join(parts).decode()
+        parts.append(part)
+
+
 def test_the_bar_is_drawn_on_a_terminal(monkeypatch):
     """Share, size and time left, each on the same line; cleared at the end; not for what is done at once."""
     moments = iter([0.0, 0.2, 1.0, 1.05, 2.0])
