@@ -45,7 +45,10 @@ def _audit(wanted: argparse.Namespace) -> int:
     from fairlens_backend.audit_plan import plan_audit
     from fairlens_backend.audit_rendering import as_page, as_text
     from fairlens_backend.file_audit import audit_file
+    from fairlens_backend.numeric_audit import NumericIntake, numeric_settings
 
+    if wanted.numeric and (wanted.favourable or wanted.favourable_truth):
+        raise InvalidInput("--numeric is for a decision without favourable labels", field="--numeric")
     favourable: dict[str, Any] = {"decision": _listed(wanted.favourable) or [1]}
     if wanted.favourable_truth:
         favourable["truth"] = _listed(wanted.favourable_truth)
@@ -58,7 +61,7 @@ def _audit(wanted: argparse.Namespace) -> int:
         favourable,
         dict(_pair(text, "--reference") for text in wanted.reference),
         _listed(wanted.features) or None,
-        settings=_settings(wanted.settings),
+        settings=None if wanted.numeric else _settings(wanted.settings),
         seed=wanted.seed,
         missing_values=_listed(wanted.missing),
         n_resamples=wanted.resamples,
@@ -72,6 +75,9 @@ def _audit(wanted: argparse.Namespace) -> int:
             encoding=wanted.encoding,
             delimiter=wanted.delimiter,
             progress=bar if bar.shown else None,
+            numbers=NumericIntake(plan, numeric_settings(_settings(wanted.settings)))
+            if wanted.numeric
+            else None,
         )
     finally:
         bar.clear()
@@ -207,6 +213,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--favourable", action="append", default=[], metavar="LABELS", help="favourable decisions (default 1)"
+    )
+    add(
+        "--numeric",
+        action="store_true",
+        help="the decision is a number (an amount, a rent) without favourable labels; limits by --settings",
     )
     add(
         "--favourable-truth",

@@ -7,7 +7,9 @@ from pathlib import Path
 from fairlens_backend.audit_plan import AuditPlan
 from fairlens_backend.audit_result import AuditResult
 from fairlens_backend.decision_counter import Intake
+from fairlens_backend.decision_layout import Layout
 from fairlens_backend.errors import InvalidInput
+from fairlens_backend.numeric_audit import NumericIntake
 from fairlens_backend.uploaded_files import CsvFile
 
 Progress = Callable[[int, int], None]
@@ -21,6 +23,7 @@ def audit_file(
     encoding: str = "utf-8",
     delimiter: str = ",",
     progress: Progress | None = None,
+    numbers: NumericIntake | None = None,
 ) -> AuditResult:
     """Count a file's rows and assess them; the result is that of `audit` on a DataFrame of the same rows.
 
@@ -29,12 +32,13 @@ def audit_file(
     path : what it is is told by its first bytes, not by its name
     plan : as `audit_plan.plan_audit` makes it
     encoding, delimiter : of a CSV file
+    numbers : takes the rows where the decision is a number without favourable labels
 
     Raises
     ------
     InvalidInput, MalformedInput, UnsupportedMedia : what is wrong with the file or the plan
     """
-    counted = plan.counter()
+    counted = numbers or plan.counter()
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -52,17 +56,18 @@ def audit_file(
             f"{path} cannot be read ({error.strerror}).", field="file", got=str(path)
         ) from error
     if parquet:
-        _count_parquet(path, counted, size, progress)
-    return plan.conclude(counted)
+        _count_parquet(path, plan.layout, counted, size, progress)
+    return plan.conclude(counted) if isinstance(counted, Intake) else counted.conclude()
 
 
-def _count_parquet(path: Path, counted: Intake, size: int, progress: Progress | None) -> None:
+def _count_parquet(
+    path: Path, layout: Layout, counted: Intake | NumericIntake, size: int, progress: Progress | None
+) -> None:
     from fairlens_backend.parquet_files import ParquetFile  # DuckDB, which a CSV file does not need
 
-    layout = counted.layout
     told = (lambda share: progress(int(share * size), size)) if progress else None
     with ParquetFile(path) as file:
-        if not layout.features:
+        if isinstance(counted, Intake) and not layout.features:
             keys = [layout.decision, *([layout.truth] if layout.truth else []), *layout.protected]
             cells = file.cells(list(dict.fromkeys(keys)), layout.score, told)
             if cells is not None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from fairlens_backend.audit_plan import DEFAULT_RESAMPLES, IDENTITY, AuditPlan, plan_audit
+from fairlens_backend.audit_plan import DEFAULT_RESAMPLES, plan_audit
 from fairlens_backend.audit_result import AuditResult
 from fairlens_backend.core.policy import Policy
-from fairlens_backend.decision_layout import Layout
 from fairlens_backend.errors import InvalidInput
+from fairlens_backend.numeric_audit import NumericIntake, numeric_settings
 
 __all__ = ["AuditResult", "audit"]
 
@@ -85,52 +85,21 @@ def audit(
         None if numeric else settings, seed,
         missing_values=missing_values, n_resamples=n_resamples, all_pairs=all_pairs,
     )  # fmt: skip
-    counted = plan.counter()
-    rows = _picked(df, plan.layout)
+    rows = _picked(df, plan.layout.columns)
     if numeric:
-        return _audit_numbers(rows, plan, settings)
+        numbers = NumericIntake(plan, numeric_settings(settings))
+        numbers.add(rows)
+        return numbers.conclude()
+    counted = plan.counter()
     counted.add(rows)
     return plan.conclude(counted)
 
 
-def _audit_numbers(rows: pd.DataFrame, plan: AuditPlan, settings: Any) -> AuditResult:
-    """Compare groups in a decision that is a number."""
-    from fairlens_backend.core.numeric_outcome import assess_numeric
-
-    layout = plan.layout
-    given = settings.to_dict() if isinstance(settings, Policy) else dict(settings or {})
-    known = ("thresholds", "alpha", "correction", "min_group_size", "min_sample_size")
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise InvalidInput(
-            f"settings names {unknown[0]!r}; there are {', '.join(known)}",
-            field=f"settings.{unknown[0]}", got=str(unknown[0]), expected=f"one of {list(known)}",
-        )  # fmt: skip
-    if isinstance(settings, Policy):
-        del given["thresholds"]  # those of a Policy are of metrics on labels
-    found = assess_numeric(
-        rows[layout.decision].to_numpy(),
-        plan.counter().groups_of(rows),
-        None if layout.truth is None else rows[layout.truth].to_numpy(),
-        plan.reference_groups,
-        seed=plan.seed,
-        n_resamples=plan.n_resamples,
-        **given,
-    )
-    rest: dict[str, Any] = {
-        "resampling": {"seed": plan.seed, "n_resamples": plan.n_resamples},
-        "triggered_mitigation": False,
-        "mitigation_id": None,
-        "remarks": [],
-    }
-    return AuditResult({**dict.fromkeys(IDENTITY), **found, **rest})
-
-
-def _picked(df: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """The columns of the layout under their names as text."""
+def _picked(df: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """These columns under their names as text."""
     names: list[Hashable] = list(df.columns)
     texts = [str(name) for name in names]
-    for name in layout.columns:
+    for name in wanted:
         times = texts.count(name)
         if times != 1:
             there = ", ".join(texts)
@@ -141,5 +110,5 @@ def _picked(df: pd.DataFrame, layout: Layout) -> pd.DataFrame:
                 got=name,
                 expected=f"one of: {there}",
             )
-    chosen = df.iloc[:, [texts.index(name) for name in layout.columns]]
-    return chosen.set_axis(layout.columns, axis=1).reset_index(drop=True)
+    chosen = df.iloc[:, [texts.index(name) for name in wanted]]
+    return chosen.set_axis(list(wanted), axis=1).reset_index(drop=True)

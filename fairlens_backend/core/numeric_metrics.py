@@ -158,11 +158,11 @@ def _measure_gap(one: Found, base: NumericGroup, others: list[NumericGroup]) -> 
     there = float(group.figures.values[at])
     one["parts"] = {"group": there, "reference": own}
     names = f"{one['attribute']}={group.label}", f"{one['attribute']}={base.label}"
-    same = f"{abs(gap):.4g}" == "0"
-    how = "the same as" if same else f"{abs(gap):.4g} {'higher' if gap > 0 else 'lower'} than"
+    same = written(abs(gap)) == "0"
+    how = "the same as" if same else f"{written(abs(gap))} {'higher' if gap > 0 else 'lower'} than"
     one["sentence"] = (
-        f"{_SUBJECT[name]} of {names[0]} is {how} that of {names[1]} ({there:.4g} against {own:.4g}; 95 % interval of"
-        f" the difference {low:.4g} to {high:.4g})."
+        f"{_SUBJECT[name]} of {names[0]} is {how} that of {names[1]} ({written(there)} against {written(own)}; 95 % interval of"
+        f" the difference {written(low)} to {written(high)})."
     )
 
 
@@ -197,12 +197,12 @@ def _measure_distance(
         ),
     )
     names = f"{one['attribute']}={group.label}", f"{one['attribute']}={base.label}"
-    interval = f"95 % interval {max(0.0, value - reach):.4g} to {high:.4g}"
+    interval = f"95 % interval {written(max(0.0, value - reach))} to {written(high)}"
     one["sentence"] = (
-        f"The shares of {names[0]} and {names[1]} that score at most some number differ by up to {value:.4g}"
+        f"The shares of {names[0]} and {names[1]} that score at most some number differ by up to {written(value)}"
         f" ({interval})."
         if which == 0
-        else f"The scores of {names[0]} would have to be moved by {value:.4g} on average to be distributed like"
+        else f"The scores of {names[0]} would have to be moved by {written(value)} on average to be distributed like"
         f" those of {names[1]} ({interval})."
     )
 
@@ -245,3 +245,15 @@ def _blank(name: str, attribute: str) -> Found:
         "parts": {},
         "sentence": None,
     }
+
+
+def written(number: float) -> str:
+    """Four digits, and of large numbers all before the point: an income is written 185,485 and not 1.855e+05.
+
+    Examples
+    --------
+    >>> [written(number) for number in (185485.4, -6222.55, 0.03829, 6.0164, 0.0)]
+    ['185,485', '−6,223', '0.03829', '6.016', '0']
+    """
+    text = f"{number:,.0f}" if 1_000 <= abs(number) < 1e15 else f"{number + 0.0:.4g}"
+    return text.replace("-", "−") if "e" not in text else text
