@@ -6,6 +6,7 @@ from html import escape
 from typing import Any, Final
 
 from fairlens_backend.core.severity import SEVERITIES
+from fairlens_backend.impact_ratio_rendering import impact_ratios_as_html, impact_ratios_as_text
 from fairlens_backend.metric_catalogue import CATALOGUE
 
 __all__ = ["as_html", "as_page", "as_rows", "as_text"]
@@ -40,6 +41,9 @@ def as_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 def as_text(result: Mapping[str, Any], *, sentences: int | None = None) -> str:
     """The result as a table of fixed width, the worst first, how much was not measured, and its findings in words.
 
+    Without a bound on the sentences the impact ratios follow. Control characters of the data are shown as escapes: a
+    group's name must not move the cursor of the terminal it is printed on.
+
     Parameters
     ----------
     result : what `assess` returns
@@ -63,7 +67,9 @@ def as_text(result: Mapping[str, Any], *, sentences: int | None = None) -> str:
         lines += [f"Not measured: {sum(absent.values())} figures ({reasons}).", ""]
     told = [*result["sentences"], *result.get("remarks", ())]
     lines += [f"- {sentence}" for sentence in told[:sentences]]
-    return "\n".join(lines) + "\n"
+    if sentences is None:
+        lines += ["", *impact_ratios_as_text(result)]
+    return "\n".join(map(_printable, lines)).rstrip("\n") + "\n"
 
 
 def as_html(result: Mapping[str, Any]) -> str:
@@ -93,7 +99,7 @@ def as_page(result: Mapping[str, Any], title: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{name}</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
-        f"{as_html(result)}{_groups(result)}</body></html>\n"
+        f"{as_html(result)}{_groups(result)}{impact_ratios_as_html(result)}</body></html>\n"
     )
 
 
@@ -183,9 +189,20 @@ def _groups(result: Mapping[str, Any]) -> str:
             f'<tr><th scope="row">{escape(label)}</th><td class="n">{one["size"]:,}</td>{cells}</tr>'
         )
     return (
-        "<table><caption>Every group, rates with their 95 % Wilson intervals</caption>"
+        f"<table><caption>Every group, {_figures_named(slices)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
+
+
+def _figures_named(slices: Sequence[Mapping[str, Any]]) -> str:
+    """What the figures of the groups are; those of numbers have intervals by resampling."""
+    intervals = [rate["confidence_interval"] for one in slices for rate in one["rates"].values()]
+    by_resampling = any(isinstance(i, Mapping) and i.get("method") == "percentile" for i in intervals)
+    return f"{'figures' if by_resampling else 'rates'} with their 95 % {'bootstrap' if by_resampling else 'Wilson'} intervals"
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def _rate(rate: Mapping[str, Any]) -> str:
