@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -182,17 +183,12 @@ def test_a_reader_that_has_seen_enough(file):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def everything_read(controller: int) -> str:
-    """What was written to a terminal that is closed by now; it may come in several parts, and ends with an error."""
-    parts = []
-    while True:
-        try:
-            part = os.read(controller, 10_000)
-        except OSError:
-            part = b""
-        if not part:
-            return b"".join(parts).decode()
-        parts.append(part)
+def read_until(controller: int, end: str) -> str:
+    """What arrives at a terminal, in however many parts, up to an end; less where nothing more comes for 5 seconds."""
+    told = ""
+    while not told.endswith(end) and select.select([controller], [], [], 5.0)[0]:
+        told += os.read(controller, 10_000).decode()
+    return told
 
 
 def test_the_bar_is_drawn_on_a_terminal(monkeypatch):
@@ -208,7 +204,7 @@ def test_the_bar_is_drawn_on_a_terminal(monkeypatch):
             bar(done, 100)
         bar.clear()
         monkeypatch.undo()
-        drawn = os.read(controller, 10_000).decode()
+        drawn = read_until(controller, " \r")
     os.close(controller)
     assert drawn.count("[") == 2 and " 50% of 0.0 MB  1 s left" in drawn and "100% of" in drawn
     assert drawn.endswith(" \r")
