@@ -84,3 +84,20 @@ def test_the_bound_on_chance_holds() -> None:
         high, low = np.maximum(0, high + z - 0.5), np.maximum(0, low - z - 0.5)
     for level in (1.0, 2.0, 3.0, 5.0):
         assert np.mean(np.maximum(high, low) >= level) <= CusumState(0.0, 1.0).chance(level)
+
+
+@pytest.mark.parametrize("checks", [10, 60, 180])
+def test_the_chance_of_a_value_knows_that_the_baseline_is_an_estimate(checks: int) -> None:
+    """Of 4,000 steady series with a baseline of 20 checks no more than `chance` says have the value or more."""
+    rng = np.random.default_rng(7)
+    series = rng.standard_normal((4_000, 20 + checks))
+    mean = series[:, :20].mean(axis=1)
+    high, low = np.zeros(4_000), np.zeros(4_000)
+    for x in series[:, 20:].T:
+        high, low = np.maximum(0, high + x - mean - 0.5), np.maximum(0, low - x + mean - 0.5)
+    state = CusumState(0.0, 1.0, checks=checks - 1, baseline=20)
+    for level in (4.0, 6.0, 9.0, 14.0):
+        share = float(np.mean(np.maximum(high, low) >= level))
+        assert share <= state.chance(level) + 2 * np.sqrt(share * (1 - share) / 4_000)
+    assert state.chance(5.0) > CusumState(0.0, 1.0).chance(5.0) or checks < 20
+    assert cusum_state([0.0, 1.0] * 15).baseline == 20  # type: ignore[union-attr]
