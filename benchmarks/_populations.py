@@ -11,7 +11,7 @@ from fairlens_backend.core.audit_views import audit_views
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.measured import Measured
 from fairlens_backend.core.metrics import METRICS_BY_NAME
-from fairlens_backend.core.policy import DEFAULT_POLICY
+from fairlens_backend.core.policy import DEFAULT_POLICY, Policy
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -44,10 +44,14 @@ def draw_table(rng: np.random.Generator, sizes: Sequence[int], cells: Sequence[F
 
 
 def measure(
-    table: CountTable, metrics: Sequence[str], seed: int, n_resamples: int = 1_000
+    table: CountTable,
+    metrics: Sequence[str],
+    seed: int,
+    n_resamples: int = 1_000,
+    policy: Policy = DEFAULT_POLICY,
 ) -> dict[str, Measured]:
     """What `assess` measures of these metrics and this attribute, without the rest of a result."""
-    views = audit_views(table, ["a"], {"a": REFERENCE}, DEFAULT_POLICY, seed, n_resamples, {})
+    views = audit_views(table, ["a"], {"a": REFERENCE}, policy, seed, n_resamples, {})
     return {name: views["a"].measure(METRICS_BY_NAME[name]) for name in metrics}
 
 
