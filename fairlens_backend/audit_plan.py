@@ -1,12 +1,13 @@
 """An audit that has been described and not yet seen a row: every door that audits rows makes one and feeds it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from fairlens_backend.audit_result import AuditResult
 from fairlens_backend.core.assessment import DEFAULT_POLICY, Policy, assess
 from fairlens_backend.core.group_definitions import parse_groups
+from fairlens_backend.core.row_sample import RowSample
 from fairlens_backend.decision_counter import Intake
 from fairlens_backend.decision_layout import Layout
 from fairlens_backend.errors import InvalidInput
@@ -31,6 +32,13 @@ class AuditPlan:
     n_resamples: int = DEFAULT_RESAMPLES
     all_pairs: bool = False
     model: Any = None
+    strata: tuple[str, ...] = ()
+    """attributes of the layout that are counted and not assessed"""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes that are assessed."""
+        return tuple(name for name in self.layout.protected if name not in self.strata)
 
     def counter(self) -> Intake:
         """What rows are to be added to, piece by piece."""
@@ -40,7 +48,7 @@ class AuditPlan:
         """Assess what was counted."""
         table = counted.finish()
         extra = measure_sample(
-            counted.sample,
+            self._assessed(counted.sample),
             table,
             self.reference_groups,
             self.policy,
@@ -50,7 +58,7 @@ class AuditPlan:
         )
         assessment = assess(
             table,
-            None,
+            self.attributes,
             self.reference_groups,
             self.policy,
             seed=self.seed,
@@ -69,6 +77,12 @@ class AuditPlan:
             table,
         )
 
+    def _assessed(self, sample: RowSample | None) -> RowSample | None:
+        """The sample with the attributes that are assessed."""
+        if sample is None or not self.strata:
+            return sample
+        return replace(sample, protected={name: sample.protected[name] for name in self.attributes})
+
 
 def plan_audit(
     decision: str,
@@ -85,10 +99,12 @@ def plan_audit(
     missing_values: Iterable[Any] = (),
     n_resamples: int = DEFAULT_RESAMPLES,
     all_pairs: bool = False,
+    strata: Sequence[str] = (),
+    by_proxy: bool = False,
 ) -> AuditPlan:
-    """Check the arguments of `audit` before any row is read."""
+    """Check the arguments of `audit` before any row is read; `by_proxy` allows that no attribute is recorded."""
     attributes = [protected] if isinstance(protected, str) else [str(name) for name in protected]
-    if not attributes:
+    if not attributes and not by_proxy:
         raise InvalidInput(
             "protected names no attribute; at least one column was expected",
             field="protected", got=[], expected="at least one column",
@@ -115,9 +131,16 @@ def plan_audit(
             f"features names {leaked[0]!r}, which is an outcome: people are compared by what is known before it",
             field="features", got=leaked[0], expected="columns other than decision, truth and score",
         )  # fmt: skip
+    counted_only = [str(name) for name in ([strata] if isinstance(strata, str) else strata)]
+    wrong = [name for name in counted_only if name in attributes or name in outcomes]
+    if wrong:
+        raise InvalidInput(
+            f"strata names {wrong[0]!r}, which is a protected attribute or an outcome",
+            field="strata", got=wrong[0], expected="other columns",
+        )  # fmt: skip
     layout = Layout(
         decision=decision,
-        protected=tuple(dict.fromkeys(attributes)),
+        protected=tuple(dict.fromkeys([*attributes, *counted_only])),
         favourable=favoured,
         truth=truth,
         truth_favourable=truth_favoured,
@@ -126,7 +149,9 @@ def plan_audit(
         features=tuple(dict.fromkeys(map(str, features or ()))),
         definitions=definitions,
     )
-    return AuditPlan(layout, declared, policy_of(settings), seed, n_resamples, all_pairs, model)
+    return AuditPlan(
+        layout, declared, policy_of(settings), seed, n_resamples, all_pairs, model, tuple(counted_only)
+    )
 
 
 def policy_of(settings: Policy | Mapping[str, Any] | None) -> Policy:

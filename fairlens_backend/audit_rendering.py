@@ -65,7 +65,7 @@ def as_text(result: Mapping[str, Any], *, sentences: int | None = None) -> str:
     if absent:
         reasons = ", ".join(f"{status} {times}" for status, times in sorted(absent.items()))
         lines += [f"Not measured: {sum(absent.values())} figures ({reasons}).", ""]
-    told = [*result["sentences"], *result.get("remarks", ())]
+    told = _told(result)
     lines += [f"- {sentence}" for sentence in told[:sentences]]
     if sentences is None:
         lines += ["", *impact_ratios_as_text(result)]
@@ -83,9 +83,7 @@ def as_html(result: Mapping[str, Any]) -> str:
         + "</tr>"
         for _, cells in _table(result)
     )
-    sentences = "".join(
-        f"<li>{escape(text)}</li>" for text in [*result["sentences"], *result.get("remarks", ())]
-    )
+    sentences = "".join(f"<li>{escape(text)}</li>" for text in _told(result))
     return (
         f"<div><p><strong>{escape(_headline(result))}</strong></p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{sentences}</ul></div>"
@@ -171,6 +169,12 @@ def _headline(result: Mapping[str, Any]) -> str:
     rows, labelled = result["sample_size"], result["labelled_size"]
     known = "all with a known outcome" if labelled == rows else f"{labelled:,} with a known outcome"
     return f"FairLens audit: {result['overall_severity']}, {rows:,} decisions, {known}"
+
+
+def _told(result: Mapping[str, Any]) -> list[str]:
+    """Everything that is said in words; what proxies tell comes after what is recorded, and apart."""
+    by_proxy = [str(one["sentence"]) for one in result.get("proxies", {}).values()]
+    return [*result["sentences"], *by_proxy, *result.get("remarks", ())]
 
 
 def _groups(result: Mapping[str, Any]) -> str:

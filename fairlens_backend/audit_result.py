@@ -1,7 +1,7 @@
 """What an audit of a DataFrame or a file gives back: the figures, in several forms, and what follows from them."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,8 @@ import pandas as pd
 
 from fairlens_backend.audit_rendering import as_html, as_rows, as_text
 from fairlens_backend.core.counts import CountTable
+from fairlens_backend.core.drift.decomposition import decompose_change
+from fairlens_backend.core.drift.strata import MAX_RESAMPLES, Rate
 from fairlens_backend.core.label_free import estimate_without_labels
 from fairlens_backend.core.threshold_pairs import Criterion
 from fairlens_backend.core.threshold_search import search_thresholds
@@ -53,6 +55,11 @@ class AuditResult:
     def attributes(self) -> dict[str, Any]:
         """Every metric of every attribute."""
         return copy.deepcopy(dict(self.result["attributes"]))
+
+    @property
+    def proxies(self) -> dict[str, Any]:
+        """For each attribute known by proxy only its weighted estimates and sharp bounds, never merged with the rest."""
+        return copy.deepcopy(dict(self.result.get("proxies", {})))
 
     def to_dict(self) -> dict[str, Any]:
         """The BiasAuditResult as plain values that JSON can carry."""
@@ -106,6 +113,57 @@ class AuditResult:
             attribute,
             reference=self.result["reference_groups"].get(attribute, {}).get("group"),
             min_group_size=self.result["settings"]["min_group_size"],
+        )
+
+    def decompose_change(
+        self,
+        earlier: "AuditResult",
+        attribute: str,
+        stratum: str | Sequence[str],
+        group: str | None = None,
+        rate: Rate = "selection_rate",
+    ) -> dict[str, Any]:
+        """How much of a gap's change since an earlier audit comes from who applied (mix) and how they were treated (rates).
+
+        Parameters
+        ----------
+        earlier : the audit to compare with; both have counted the attribute and the stratum
+        attribute : whose gap
+        stratum : one or several of the attributes, or of the `strata` of `audit`
+        group : compared with the reference group of this audit; None for the one that is furthest from it here
+        rate : "selection_rate", "true_positive_rate", "false_positive_rate" or "precision"
+
+        Returns
+        -------
+        dict as of `core.drift.decomposition.decompose_change`; gap["mix"] and gap["rates"] add up to gap["change"]
+
+        Raises
+        ------
+        InvalidInput
+            An audit has no counts of the attribute or the stratum, or no two groups to compare.
+        """
+        if self.table is None or earlier.table is None:
+            raise InvalidInput(
+                "a numeric outcome has no counts that a change could be split by", field="earlier"
+            )
+        reference = self.result["reference_groups"].get(attribute, {}).get("group")
+        measured = self.result["attributes"].get(attribute, {}).get("statistical_parity_difference")
+        chosen = group or next(iter(measured["groups_compared"] if measured else ()), None)
+        if reference is None or chosen is None:
+            there = ", ".join(self.result["protected_attributes"])
+            raise InvalidInput(
+                f"there are no two groups of {attribute!r} to compare; the attributes are {there}",
+                field="attribute", got=attribute, expected=f"one of {there}",
+            )  # fmt: skip
+        return decompose_change(
+            earlier.table,
+            self.table,
+            attribute=attribute,
+            stratum=stratum,
+            groups=(chosen, reference),
+            rate=rate,
+            seed=self.result["resampling"]["seed"],
+            n_resamples=min(self.result["resampling"]["n_resamples"], MAX_RESAMPLES),
         )
 
     def __repr__(self) -> str:

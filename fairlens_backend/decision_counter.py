@@ -119,6 +119,11 @@ class Intake:
         features = {name: self._feature(sample.features[name]) for name in sample.features}
         return replace(sample, features=pd.DataFrame(features, index=sample.features.index))
 
+    def outcomes_of(self, frame: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Decision and truth of each row, 1 favourable, 0 not, -1 missing; the truth None where there is no column."""
+        decision, truth, _ = self._coded_rows(frame)
+        return decision, truth
+
     def groups_of(self, frame: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
         """The group of each row for each protected attribute."""
         return {name: self._groups(name, frame[name]) for name in self.layout.protected}

@@ -10,6 +10,7 @@ from fairlens_backend.audit_result import AuditResult
 from fairlens_backend.core.policy import Policy
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.numeric_audit import NumericIntake, numeric_settings
+from fairlens_backend.proxy_audit import estimate_proxies, only_by_proxy, parse_proxies
 
 __all__ = ["AuditResult", "audit"]
 
@@ -30,6 +31,8 @@ def audit(
     missing_values: Iterable[Any] = (),
     n_resamples: int = DEFAULT_RESAMPLES,
     all_pairs: bool = False,
+    strata: str | Sequence[str] = (),
+    proxies: Mapping[str, Any] | None = None,
 ) -> AuditResult:
     """Measure how differently decisions treat groups of people.
 
@@ -56,6 +59,12 @@ def audit(
     missing_values : labels that mark a missing value, such as "?"
     n_resamples : tables that the bootstrap draws
     all_pairs : also compare every two groups
+    strata : further columns to count by, such as the department applied to; no groups to be compared, they split a gap
+        or its change into who applied and how they were treated (`AuditResult.decompose_change`)
+    proxies : attributes that are not recorded, of which a proxy gives probabilities: {"gender": {"F": "p_female", "M":
+        "p_male"}}, or {"race": {"groups": {…}, "stratum": "zip"}} with the column within whose values the bounds are
+        taken. The result has them apart, in `proxies`: estimates and bounds, which decide no verdict. `protected` may
+        then be empty
 
     Returns
     -------
@@ -80,19 +89,31 @@ def audit(
             expected="a DataFrame",
         )
     numeric = favourable is None
+    recorded = [protected] if isinstance(protected, str) else [str(name) for name in protected]
+    by_proxy = parse_proxies(proxies, recorded)
+    if numeric and (by_proxy or strata):
+        raise InvalidInput("a numeric outcome takes neither proxies nor strata", field="favourable")
+    named = {str(name): group for name, group in (reference_groups or {}).items()}
+    references = {one.attribute: named.pop(one.attribute, None) for one in by_proxy}
     plan = plan_audit(
-        decision, truth, score, protected, (1,) if numeric else favourable, reference_groups, features, model,
-        None if numeric else settings, seed,
-        missing_values=missing_values, n_resamples=n_resamples, all_pairs=all_pairs,
+        decision, truth, score, protected, (1,) if numeric else favourable, named, features, model,
+        None if numeric else settings, seed, missing_values=missing_values, n_resamples=n_resamples,
+        all_pairs=all_pairs, strata=strata, by_proxy=bool(by_proxy),
     )  # fmt: skip
-    rows = _picked(df, plan.layout.columns)
+    columns = [*plan.layout.columns, *(name for one in by_proxy for name in one.columns)]
+    rows = _picked(df, list(dict.fromkeys(columns)))
+    if by_proxy:
+        estimates = estimate_proxies(rows, plan, by_proxy, references)
+        if not plan.attributes:
+            return only_by_proxy(rows, plan, estimates)
     if numeric:
         numbers = NumericIntake(plan, numeric_settings(settings))
         numbers.add(rows)
         return numbers.conclude()
     counted = plan.counter()
     counted.add(rows)
-    return plan.conclude(counted)
+    found = plan.conclude(counted)
+    return AuditResult({**found.result, "proxies": estimates}, found.table) if by_proxy else found
 
 
 def _picked(df: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def estimate_with_proxies(
 
     The estimates are the ordinary rates and metrics on expected counts. Intervals are percentiles of `n_resamples`
     multinomial draws of the cells (stratum × 0.1 of membership × ŷ × y), each with the mean membership of its rows; they
-    say what sampling does, not what a wrong proxy does.
+    say what sampling does, not what a wrong proxy does. That of bounds goes from the 2.5 % point of the lower one to
     the 97.5 % point of the upper one.
 
     Parameters
