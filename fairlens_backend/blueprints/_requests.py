@@ -29,6 +29,11 @@ HEADERS = {
 }
 ONE_YEAR_S = 31_536_000
 DRAINED_BYTES = 33_554_432
+SILENCE_S = 10
+"""seconds between two pieces of a body, or of an answer, before the caller counts as gone"""
+DRAIN_SILENCE_S = 2
+DRAIN_S = 10
+"""seconds that reading what a refused request still sends may take in all"""
 
 
 class JsonRequest(Request):
@@ -50,6 +55,7 @@ def start_request() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.started = time.perf_counter()
     telemetry.request_id.set(given if REQUEST_ID.match(given) else secrets.token_hex(16))
+    _wait_at_most(SILENCE_S)
     upload = request.mimetype == "multipart/form-data"
     settings = config.current()
     g.body_limit = settings.max_upload_bytes if upload else settings.max_json_bytes
@@ -126,12 +132,21 @@ def _drain() -> None:
     # Only where the server marks the body's end: elsewhere a read beyond it would wait for ever.
     if not request.environ.get("wsgi.input_terminated"):
         return
-    left = DRAINED_BYTES
+    _wait_at_most(DRAIN_SILENCE_S)
+    left, end = DRAINED_BYTES, time.monotonic() + DRAIN_S
     with suppress(
         OSError, ValueError, ParseException
     ):  # the client is gone, or its chunks are torn: there is nobody to tell
-        while left > 0 and (piece := request.environ["wsgi.input"].read(min(65_536, left))):
-            left -= len(piece)
+        while left > 0 and (piece := request.environ["wsgi.input"].read(min(8_192, left))):
+            left -= len(piece) if time.monotonic() < end else left
+    _wait_at_most(SILENCE_S)
+
+
+def _wait_at_most(seconds: float) -> None:
+    """Give up on a caller who is silent for so long: each would otherwise hold a thread, and there are few, without a token."""
+    connection = request.environ.get("gunicorn.socket")  # no other server tells
+    if connection is not None:
+        connection.settimeout(seconds)
 
 
 def init_app(app: Flask) -> None:

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from fairlens_backend.blueprints import _requests
 from tests.api import EVALUATE, SUBMIT, Caller, People, assert_envelope, log_in, new_people, submission
 from tests.conftest import TEST_SECRETS
 
@@ -231,3 +232,41 @@ def test_more_calls_than_allowed(make_app: MakeApp) -> None:
     for _ in range(2):
         assert_envelope(client.post("/api/login", json={"username": "x"}), 422)
     assert_envelope(client.post("/api/login", json={"username": "x"}), 429, "rate_limited")
+
+
+class SilentCaller(io.RawIOBase):
+    """A connection and the body on it: after a few bytes nothing comes, which a socket with a timeout reports."""
+
+    def __init__(self) -> None:
+        self.timeout: float | None = None
+
+    def settimeout(self, seconds: float) -> None:
+        """As a socket's."""
+        self.timeout = seconds
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Wait for what never comes."""
+        assert self.timeout is not None, "this read would hold its thread for ever"
+        raise TimeoutError("timed out")
+
+    def readinto(self, buffer: Any) -> int:
+        """The same, for buffered readers."""
+        return len(self.read(len(buffer)))
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/nowhere", 404), (SUBMIT, 401), ("/api/health", 405), ("/api/login", 400)]
+)
+def test_a_caller_who_falls_silent_holds_no_thread(client: FlaskClient, path: str, status: int) -> None:
+    """A body is announced and does not come: the refusal is answered all the same, and every wait has an end."""
+    silent = SilentCaller()
+    given = {"wsgi.input": silent, "wsgi.input_terminated": True, "gunicorn.socket": silent}
+    answer = client.post(
+        path, content_type="application/json", environ_overrides={**given, "CONTENT_LENGTH": "1000000"}
+    )
+    assert_envelope(answer, status)
+    assert silent.timeout == _requests.SILENCE_S
