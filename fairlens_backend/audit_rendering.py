@@ -9,7 +9,7 @@ from fairlens_backend.core.severity import SEVERITIES
 from fairlens_backend.impact_ratio_rendering import impact_ratios_as_html, impact_ratios_as_text
 from fairlens_backend.metric_catalogue import CATALOGUE
 
-__all__ = ["as_html", "as_page", "as_rows", "as_text"]
+__all__ = ["as_html", "as_page", "as_rows", "as_text", "not_judged"]
 
 COLUMNS: Final = (
     "attribute",
@@ -22,6 +22,8 @@ COLUMNS: Final = (
     "p adjusted",
 )
 _NUMBERS: Final = frozenset({"value", "p adjusted"})
+# What compares every group of an attribute with its reference group, in decisions and in numbers.
+_COMPARES: Final = ("disparate_impact_ratio", "mean_score_gap")
 _NUMBER_CLASS: Final = ' class="n"'
 # Smaller ones say no more, and their digits hang on the last bits of the distribution.
 _LEAST_P: Final = 1e-16
@@ -36,6 +38,16 @@ _STYLE: Final = (
 def as_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One flat row for each attribute and metric, in the order of the result."""
     return [_flat(metric) for metrics in result["attributes"].values() for metric in metrics.values()]
+
+
+def not_judged(result: Mapping[str, Any]) -> list[str]:
+    """The protected attributes whose groups could not be compared: a verdict on the others says nothing of them."""
+    measured = {name: result["attributes"].get(name, {}) for name in result["protected_attributes"]}
+    return [
+        name
+        for name, metrics in measured.items()
+        if any(metrics[key]["status"] == "insufficient_data" for key in _COMPARES if key in metrics)
+    ]
 
 
 def as_text(result: Mapping[str, Any], *, sentences: int | None = None) -> str:
@@ -168,7 +180,9 @@ def _limit(name: str, threshold: float | None) -> str:
 def _headline(result: Mapping[str, Any]) -> str:
     rows, labelled = result["sample_size"], result["labelled_size"]
     known = "all with a known outcome" if labelled == rows else f"{labelled:,} with a known outcome"
-    return f"FairLens audit: {result['overall_severity']}, {rows:,} decisions, {known}"
+    apart = not_judged(result) if result["overall_severity"] != "UNKNOWN" else []
+    only = f" ({', '.join(apart)} could not be judged)" if apart else ""
+    return f"FairLens audit: {result['overall_severity']}{only}, {rows:,} decisions, {known}"
 
 
 def _told(result: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fairlens_backend.audit_rendering import as_html, as_rows, as_text
+from fairlens_backend.audit_rendering import as_html, as_rows, as_text, not_judged
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.drift.decomposition import decompose_change
 from fairlens_backend.core.drift.strata import MAX_RESAMPLES, Rate
@@ -40,6 +40,11 @@ class AuditResult:
     def severity(self) -> str:
         """CRITICAL, HIGH, MEDIUM, LOW, PASS, or UNKNOWN where nothing can be judged."""
         return str(self.result["overall_severity"])
+
+    @property
+    def not_judged(self) -> list[str]:
+        """The protected attributes whose groups could not be compared; the severity says nothing of them."""
+        return not_judged(self.result)
 
     @property
     def sentences(self) -> list[str]:

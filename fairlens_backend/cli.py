@@ -1,7 +1,8 @@
 """The command `fairlens`: audit a file, look up a metric. With no server and no database.
 
-Exit codes of `fairlens audit`: 0 no breach, 1 a breach as serious as --fail-on or more, 2 nothing could be judged
-(too few rows or no two groups, or a file or an argument that is wrong; standard error says which).
+Exit codes of `fairlens audit`: 0 no breach, 1 a breach as serious as --fail-on or more, 2 no such breach, and the audit
+or an attribute could not be judged (too few rows or no two groups), or a file or an argument that is wrong; standard
+error says which.
 """
 
 import argparse
@@ -91,8 +92,12 @@ def _audit(wanted: argparse.Namespace) -> int:
     _write(text, wanted.output)
     if result.severity == "UNKNOWN":
         return CANNOT_JUDGE
-    serious = FAIL_ON[: FAIL_ON.index(wanted.fail_on) + 1]
-    return BREACHED if result.severity in serious else PASSED
+    if result.severity in FAIL_ON[: FAIL_ON.index(wanted.fail_on) + 1]:
+        return BREACHED
+    if result.not_judged:
+        sys.stderr.write(f"fairlens: {', '.join(result.not_judged)} could not be judged\n")
+        return CANNOT_JUDGE
+    return PASSED
 
 
 def _metrics(wanted: argparse.Namespace) -> int:

@@ -174,6 +174,14 @@ class Intake:
         seen = self._labels_seen.get(self.layout.decision, set())
         if len(seen) == 1:
             said.append(f"All rows have the same decision, {next(iter(seen))!r}.")
+        if len(seen) < MAX_REMEMBERED:
+            absent = [
+                str(canonical_label(label))
+                for label in self.layout.favourable
+                if not matching(seen, [label]).any()
+            ]
+            if absent:
+                said.append(f"Favourable, and in no row: {', '.join(map(repr, absent[:MAX_LISTED]))}.")
         if self._ids:
             hashed = np.concatenate(self._ids)
             repeated = len(hashed) - len(np.unique(hashed))

@@ -237,3 +237,26 @@ def test_bands_make_groups_of_numbers(tmp_path, capsys):
     assert "UNDER_30" in capsys.readouterr().out
     assert cli.main([*given, "--bands", "age=young"]) == 2
     assert "age=18,30,40" in capsys.readouterr().err
+
+
+def test_an_attribute_that_cannot_be_judged_does_not_pass(tmp_path, capsys):
+    """Equal rates of the sexes and a race that nobody filled in: 2, and the headline and standard error say which."""
+    frame = pd.DataFrame(
+        {"approved": ["yes", "no"] * 200, "sex": ["F", "F", "M", "M"] * 100, "race": ["?"] * 400}
+    )
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    given = arguments(tmp_path / "a.csv")
+    assert cli.main(given) == 0
+    given += ["--protected", "race", "--missing", "?"]
+    assert cli.main(given) == 2
+    printed = capsys.readouterr()
+    assert "PASS (race could not be judged)" in printed.out and "race could not be judged" in printed.err
+    frame["sex"] = ["F", "M"] * 200  # 100 % against 0 %: a breach stays a breach
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert cli.main(given) == 1
+
+
+def test_a_favourable_label_that_never_occurs_is_said(tmp_path, capsys):
+    """A slip among several labels would lower every rate without a word."""
+    cli.main(arguments(write(tmp_path / "a.csv", 100, 100), "--favourable", "Granted"))
+    assert "Favourable, and in no row: 'Granted'." in capsys.readouterr().out
