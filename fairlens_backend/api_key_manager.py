@@ -10,8 +10,8 @@ from fairlens_backend.storage import pages, users
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from fairlens_backend.storage.tables import ApiKey
 
-SCOPES = ("submit",)
-"""What a key can be for. submit: send predictions of a model."""
+SCOPES = ("submit", "ingest")
+"""What a key can be for. submit: send data sets of predictions; ingest: send single decisions and their labels."""
 MAX_NAME_LENGTH = 100
 NOTE_USE_EVERY = timedelta(
     minutes=1

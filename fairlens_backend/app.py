@@ -21,6 +21,7 @@ from fairlens_backend import (
     auth,
     compliance_logger,
     config,
+    count_keeper,
     telemetry,
 )
 from fairlens_backend.blueprints import (
@@ -32,6 +33,7 @@ from fairlens_backend.blueprints import (
     audits,
     catalogue,
     evaluate,
+    ingest,
     models,
     operations,
     trend,
@@ -41,14 +43,17 @@ from fairlens_backend.blueprints._json import StrictJson
 from fairlens_backend.blueprints._openapi import SECURITY_SCHEMES
 from fairlens_backend.config import Settings
 from fairlens_backend.errors import ConfigurationError
+from fairlens_backend.schemas import events
 from fairlens_backend.schemas._base import Envelope
 from fairlens_backend.schemas.checks import EvaluateRequest, RegisterRequest, SubmitRequest
 from fairlens_backend.storage import migrate, session
 
-BLUEPRINTS = (operations, auth_blueprint, evaluate, audits, catalogue, trend, audit, models, admin)
+BLUEPRINTS = (operations, auth_blueprint, evaluate, ingest, audits, catalogue, trend, audit, models, admin)
 CLOCK_JOBS = {
     "publish_evidence": lambda now: compliance_logger.publish(),
     "purge_expired": account_manager.purge_expired,
+    "compact_counts": count_keeper.compact,
+    "purge_raw_events": count_keeper.purge_raw,
 }
 DESCRIPTION = """Watches the decisions of deployed models and tells people, with evidence that others can check,
 that a model has become unfair, or is about to. Every JSON answer has the same envelope; `message` is for people,
@@ -105,6 +110,7 @@ def _describe(app: OpenAPI) -> None:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         app.components_schemas.update(schema.pop("$defs", {}))
         app.components_schemas[model.__name__] = schema
+    app.components_schemas.update(events.openapi_components())
     operations.mark_roles(app.api_doc, app.view_functions, app.url_map.iter_rules())
 
 

@@ -120,10 +120,12 @@ class Settings:
         "where call counts are kept; memory:// counts in each worker for itself, redis://… for all",
     )
     max_json_bytes: int = setting("10485760", "bytes a JSON body may have", minimum=1)
-    max_upload_bytes: int = setting(
-        "209715200", "bytes an upload may have, also after decompression times 10", minimum=1
-    )
+    max_upload_bytes: int = setting("209715200", "bytes an upload may have; unpacked times 10", minimum=1)
     max_attribute_groups: int = setting("1000", "different values a protected attribute may have", minimum=2)
+    rate_limit_ingest: str = setting("10000 per minute", "calls an API key may make of each /v1/predictions")
+    ingest_max_ahead_s: float = setting("3600", "seconds an event may be ahead of the clock", minimum=0)
+    early_label_days: float = setting("30", "days a label waits for its decision", minimum=0)
+    raw_events_days: float = setting("90", "days single decisions are kept; counts stay", minimum=1)
     min_free_disk_mb: int = setting("50", "megabytes free in DATA_DIR under which readiness fails", minimum=0)
 
     @property

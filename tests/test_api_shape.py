@@ -24,6 +24,7 @@ from tests.api import (
     submission,
 )
 
+EVENT = {"event_id": "e", "model_id": "loan_model", "prediction": {"label": 1}}
 HTML = {"/docs", "/docs/ui/<path:name>", "/static/<path:filename>"}
 
 
@@ -88,6 +89,11 @@ ROUTES = [
     post("/v1/models/<string:id>/audit", "monitor", {"window_hours": 2}, {"window_hours": 0}, path="/v1/models/hiring/audit"),
     post("/v1/models/<string:id>/policy/dry_run", "monitor", {"alpha": 0.01}, {"alpha": 1},
          path="/v1/models/hiring/policy/dry_run"),
+    post("/v1/predictions/ingest", "monitor", [EVENT], []),
+    post("/v1/predictions/ground_truth", "monitor", {"labels": [{"event_id": "e", "label": 1}]}, {"labels": []}),
+    get("/v1/dead_letters", "admin", "cursor=none"),
+    post("/v1/dead_letters/<id>/replay", "admin", {"event": EVENT}, {"event": 5}, path="/v1/dead_letters/{letter_id}/replay"),
+    Route("DELETE", "/v1/dead_letters/<id>", "admin", path="/v1/dead_letters/{letter_id}", bad_path="/v1/dead_letters/first"),
     get("/v1/audits", "monitor", "severity=SEVERE"),
     get("/v1/audits/<string:id>", "monitor", "counts=some", path="/v1/audits/{audit_id}"),
     get("/v1/audits/<string:id>/thresholds", "monitor", "/v1/audits/aud_x/thresholds",
@@ -124,9 +130,17 @@ def known(app: Flask, people: People, loan_model: dict[str, Any]) -> dict[str, s
         "key_id": str(key["id"]),
         "key": key["key"],
         "username": people.monitor.username,
+        "letter_id": dead_letter(people),
         "new_name": f"new-{people.tenant}",
         "refresh_token": people.monitor.refresh_token,
     }
+
+
+def dead_letter(people: People) -> str:
+    """The id of a dead letter of the tenant."""
+    bad = {"event_id": "bad", "model_id": "loan_model"}
+    assert_envelope(people.monitor.post("/v1/predictions/ingest", [bad]), 200)
+    return str(assert_envelope(people.admin.get("/v1/dead_letters"), 200)["items"][0]["id"])
 
 
 def filled(value: Any, known: dict[str, str]) -> Any:

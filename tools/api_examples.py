@@ -9,6 +9,7 @@ from typing import Any
 
 from fairlens_backend.schemas.audits import DRY_RUN_EXAMPLE, WINDOW_EXAMPLE
 from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
+from fairlens_backend.schemas.events import EVENT_EXAMPLE, EVENT_TABLE_EXAMPLE, LABELS_EXAMPLE
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ EXAMPLES: tuple[Example, ...] = (
         keeps={"record": "data.record_id", "hash": "data.evidence.hash", "audit": "data.audit_id"},
     ),
     Example("POST", "/api/submit_predictions", SUBMIT_EXAMPLE),
+    Example("POST", "/v1/predictions/ingest", EVENT_TABLE_EXAMPLE),
+    Example("POST", "/v1/predictions/ground_truth", LABELS_EXAMPLE),
+    Example("GET", "/v1/dead_letters", query={"limit": "20"}),
+    Example("POST", "/v1/dead_letters/{id}/replay", {"event": EVENT_EXAMPLE}, values={"id": "1"}),
+    Example("DELETE", "/v1/dead_letters/{id}", values={"id": "2"}),
     Example("POST", "/v1/models/{id}/audit", WINDOW_EXAMPLE, values={"id": "loan_model"}),
     Example("GET", "/v1/audits", query={"model": "loan_model", "limit": "20"}),
     Example("GET", "/v1/audits/{id}", values={"id": "<audit>"}),

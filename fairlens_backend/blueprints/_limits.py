@@ -4,6 +4,7 @@ The limits are looked at before the view is entered. A limit put around the view
 had passed validation.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from fairlens_backend.errors import ConfigurationError, RateLimited
 
 View = TypeVar("View", bound=Callable[..., Any])
 MARK = "_fairlens_login_limit"
+INGEST_MARK = "_fairlens_ingest_limit"
+KEY_HEADER = "X-Api-Key"
 
 
 def login_limit(view: View) -> View:
@@ -30,10 +33,30 @@ def login_limit(view: View) -> View:
     return view
 
 
+def ingest_limit(view: View) -> View:
+    """Mark a view, under its route decorator: RATE_LIMIT_INGEST holds for it, for each API key by itself."""
+    setattr(view, INGEST_MARK, True)
+    return view
+
+
+def who_is_counted() -> str:
+    """The address; where single decisions are sent, the key: a fleet behind one address has one key a service.
+
+    By the whole key's digest and not by its public part, so that nobody else can use a key's limit up.
+    """
+    key = request.headers.get(KEY_HEADER)
+    view = current_app.view_functions.get(request.endpoint or "")
+    if key and getattr(view, INGEST_MARK, False):
+        return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return get_remote_address()
+
+
 def limit_of_call() -> str:
     """The limit of the endpoint that is called, as the settings have it now."""
     view = current_app.view_functions.get(request.endpoint or "")
     settings = config.current()
+    if getattr(view, INGEST_MARK, False):
+        return settings.rate_limit_ingest
     return settings.rate_limit_login if getattr(view, MARK, False) else settings.rate_limit_default
 
 
@@ -50,7 +73,7 @@ def refuse(breached: RequestLimit) -> Response:
 
 
 limiter = Limiter(
-    get_remote_address,
+    who_is_counted,
     default_limits=[limit_of_call],
     on_breach=refuse,
     # The extension's own headers would put the window's end over every other Retry-After: a locked account's, a full disk's.
@@ -69,7 +92,7 @@ def init_app(app: Flask) -> None:
     ConfigurationError : a limit or a storage that cannot be read; otherwise nothing would be limited
     """
     settings = config.current()
-    for name in ("rate_limit_default", "rate_limit_login"):
+    for name in ("rate_limit_default", "rate_limit_login", "rate_limit_ingest"):
         text = getattr(settings, name)
         try:
             parse_many(text)

@@ -23,6 +23,7 @@ pages = Blueprint(
 
 MODULES = {
     "checks": "audit a registered model or submitted predictions",
+    "events": "single decisions and their true outcomes, dead letters",
     "audits": "audits of a window, what-if thresholds, dry runs of other settings, mix or rates",
     "metrics": "the catalogue of metrics, and what a value means",
     "trend": "moving averages, pre-alerts and predictions over the last checks",

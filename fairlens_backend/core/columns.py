@@ -41,16 +41,13 @@ def collapse(
         known = checked_numbers(truth, "truth", "0, 1 or -1", lambda v: np.isnan(v) | np.isin(v, (-1, 0, 1)))
         require_length("truth", len(known), rows)
         y = np.where(np.isnan(known) | (known < 0), TRUTH_UNKNOWN, known).astype(np.int64)
-    bins = np.full(rows, SCORE_UNKNOWN, dtype=np.int64)
-    units = np.zeros(rows, dtype=np.int64)
+    s = np.full(rows, np.nan)
     if score is not None:
         s = checked_numbers(score, "score", "in [0, 1]", lambda v: np.isnan(v) | ((v >= 0) & (v <= 1)))
         require_length("score", len(s), rows)
-        scored = ~np.isnan(s)
-        bins[scored] = np.searchsorted(_BIN_EDGES, s[scored], side="right")
-        units[scored] = np.rint(s[scored] * SCORE_UNITS).astype(np.int64)
+    units = units_of(s)
     codes, groups = group_codes(protected, rows, max_groups)
-    cell = codes * CELLS + (y_hat * 3 + y) * 11 + bins
+    cell = codes * CELLS + cell_of(y_hat, y, s)
     size = len(groups) * CELLS
     n = np.bincount(cell, minlength=size).astype(np.int64)
     # bincount adds weights as floats: in halves of 16 bits each sum stays exact up to 2**37 rows.
@@ -58,6 +55,19 @@ def collapse(
     low = np.bincount(cell, weights=(units & 0xFFFF).astype(np.float64), minlength=size).astype(np.int64)
     shape = (len(groups), *CELL_SHAPE)
     return groups, n.reshape(shape), ((high << 16) + low).reshape(shape)
+
+
+def cell_of(decision: IntArray, truth: IntArray, score: FloatArray) -> IntArray:
+    """The cell of each row within its group, 0 to 65: decision 0 or 1, truth 0, 1 or 2, score in [0, 1] or NaN."""
+    bins = np.where(np.isnan(score), SCORE_UNKNOWN, np.searchsorted(_BIN_EDGES, score, side="right"))
+    cells: IntArray = (decision * (TRUTH_UNKNOWN + 1) + truth) * (SCORE_UNKNOWN + 1) + bins
+    return cells
+
+
+def units_of(score: FloatArray) -> IntArray:
+    """Scores in units of 2**-32, 0 where there is none."""
+    units: IntArray = np.rint(np.where(np.isnan(score), 0.0, score) * SCORE_UNITS).astype(np.int64)
+    return units
 
 
 def checked_numbers(

@@ -41,7 +41,12 @@ class NewApiKey(Body):
     """An API key to make."""
 
     name: Annotated[str, Field(min_length=1, max_length=100, description="what the key is for, in words")]
-    scope: Annotated[Literal["submit"], Field(description="submit: send predictions")]
+    scope: Annotated[
+        Literal["submit", "ingest"],
+        Field(
+            description="submit: send data sets of predictions; ingest: send single decisions and their labels"
+        ),
+    ]
 
 
 class UserPath(PathPart):

@@ -228,3 +228,7 @@ class Heartbeat(Base):
     name: Mapped[str] = mapped_column(NAME, primary_key=True)
     holder: Mapped[str] = mapped_column(NAME)
     beat_at: Mapped[datetime]
+
+
+# Last, since they are made on the Base above: whoever knows the tables knows these too.
+from fairlens_backend.storage import event_tables  # noqa: E402, F401

@@ -1,0 +1,161 @@
+"""The counts of single decisions: folded into hours and days, proved against the raw rows, read as tables of a window."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from fairlens_backend import config, telemetry
+from fairlens_backend.core.counts import CountTable
+from fairlens_backend.errors import Conflict, InvalidInput, NotFound
+from fairlens_backend.storage import count_series, early_labels, events, window_counts
+from fairlens_backend.storage.session import lock_for_append, read_snapshot, unit_of_work
+from fairlens_backend.storage.window_counts import DAY
+
+FOLD_LOCK: Final = 0x666F6C64  # "fold": any number that no other appender takes
+MAX_ROUNDS: Final = 50
+PURGED_AT_ONCE: Final = 200
+_EPOCH: Final = date(1970, 1, 1)
+
+
+def compact(now: datetime) -> int:
+    """Fold waiting deltas into minutes, hours and days, in small transactions; how many were folded."""
+    folded = 0
+    for _ in range(MAX_ROUNDS):
+        with unit_of_work():
+            lock_for_append(FOLD_LOCK)
+            moved = window_counts.fold()
+        folded += moved
+        if moved < window_counts.FOLDED_AT_ONCE:
+            break
+    return folded
+
+
+def purge_raw(now: datetime) -> dict[str, int]:
+    """Delete single decisions and waiting labels that are older than their settings say; counts stay."""
+    settings = config.current()
+    before = int((now - timedelta(days=settings.raw_events_days)).timestamp()) // 60
+    batches = 0
+    for _ in range(MAX_ROUNDS):
+        with unit_of_work():
+            events.lock()
+            gone = events.purge(before, PURGED_AT_ONCE)
+        batches += gone
+        if gone < PURGED_AT_ONCE:
+            break
+    with unit_of_work():
+        labels = early_labels.expire(now - timedelta(days=settings.early_label_days))
+    if batches or labels:
+        telemetry.log("EVENTS_PURGED", batches=batches, early_labels=labels)
+    return {"batches": batches, "early_labels": labels}
+
+
+def window_table(
+    tenant: str,
+    model: str,
+    start: datetime,
+    end: datetime,
+    *,
+    version: str | None = None,
+    attributes: Sequence[str] | None = None,
+) -> CountTable:
+    """The counts of a model's decisions in a window.
+
+    Parameters
+    ----------
+    start, end : aware; whole minutes, the first included, the last not
+    version : None for all versions together
+    attributes : of the table, in order; None for those that the newest series counts by
+
+    Raises
+    ------
+    InvalidInput : a limit that is no whole minute
+    """
+    with read_snapshot():
+        return window_counts.window_table(
+            tenant,
+            model,
+            _minute(start, "start"),
+            _minute(end, "end"),
+            version=version,
+            attributes=attributes,
+        )
+
+
+def rebuild_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:
+    """Count a day (UTC) anew from the raw rows, in the place of its counts.
+
+    Returns
+    -------
+    list of dict
+        for each series: version, attributes, before and after, the decisions counted, and cells_changed
+
+    Raises
+    ------
+    NotFound : nothing of this model was counted
+    Conflict : raw rows of that day were purged; its counts are all that is left of it
+    """
+    number = (day - _EPOCH).days
+    first = number * DAY
+    with unit_of_work():
+        events.lock()
+        lock_for_append(FOLD_LOCK)
+        series = count_series.of_model(tenant, model)
+        if not series:
+            raise NotFound(f"Nothing of the model {model!r:.110} was counted.", model_name=model[:100])
+        if first < events.raw_from_minute():
+            raise Conflict(f"Raw rows of {day} were purged; its counts cannot be made anew.", day=str(day))
+        while window_counts.fold():
+            pass
+        done = []
+        for series_id, one in series:
+            before = window_counts.window_entries(series_id, first, first + DAY)
+            raw = events.recount(series_id, first, first + DAY)
+            window_counts.replace_day(series_id, number, raw)
+            after = window_counts.window_entries(series_id, first, first + DAY)
+            done.append(
+                {
+                    "version": one.version,
+                    "attributes": list(one.attributes),
+                    "before": int(before["n"].sum()),
+                    "after": int(after["n"].sum()),
+                    "cells_changed": len(set(before.tolist()) ^ set(after.tolist())),
+                }
+            )
+    telemetry.log("COUNTS_REBUILT", tenant=tenant, model=model, day=str(day), series=len(done))
+    return done
+
+
+def check_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:
+    """Whether a day's counts are those of its raw rows, cell by cell; as `rebuild_counts`, but nothing is written."""
+    first = (day - _EPOCH).days * DAY
+    with unit_of_work():
+        events.lock()
+        if first < events.raw_from_minute():
+            raise Conflict(f"Raw rows of {day} were purged; its counts cannot be checked.", day=str(day))
+        checked = []
+        for series_id, one in count_series.of_model(tenant, model):
+            counted = window_counts.window_entries(series_id, first, first + DAY)
+            raw = window_counts.by_cell(events.recount(series_id, first, first + DAY))
+            checked.append(
+                {
+                    "version": one.version,
+                    "attributes": list(one.attributes),
+                    "counted": int(counted["n"].sum()),
+                    "rows": int(raw["n"].sum()),
+                    "equal": bool(np.array_equal(counted, raw)),
+                }
+            )
+    return checked
+
+
+def _minute(at: datetime, field: str) -> int:
+    if at.tzinfo is None or at.second or at.microsecond:
+        raise InvalidInput(
+            f"{field} is {at.isoformat()}; a whole minute with its time zone was expected.",
+            field=field,
+            got=at.isoformat(),
+            expected="a whole minute with its time zone",
+        )
+    return int(at.timestamp()) // 60

@@ -1,0 +1,122 @@
+"""Decisions as a model's declarations read them: favourable or not, which group, which cell. Values are coded once and kept."""
+
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fairlens_backend.core.columns import TRUTH_UNKNOWN, cell_of
+from fairlens_backend.core.labels import UNKNOWN, canonical_label, matching
+from fairlens_backend.decision_layout import Layout
+
+MAX_REMEMBERED: Final = 20_000  # values of one column
+NOT_STORABLE: Final = "\0"
+
+Remembered = dict[tuple[type, Hashable], Any]
+
+
+class Coder:
+    """Codes columns of one version of a model.
+
+    Parameters
+    ----------
+    layout : what it declares; of the columns only the names of the protected attributes are used
+
+    Examples
+    --------
+    >>> coder = Coder(Layout("hired", ("sex",), favourable=("yes",), missing_values=("?",)))
+    >>> coder.cells(["yes", "no"], [None, "yes"], np.array([0.75, np.nan]))
+    array([62, 21])
+    >>> coder.groups({"sex": ["F", "?"]})
+    (array([0, 1]), [('F',), ('unknown',)])
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.favourable_labels = frozenset(
+            label_digest(value) for value in layout.truth_favourable or layout.favourable
+        )
+        self._decisions: Remembered = {}
+        self._truths: Remembered = {}
+        self._labels: dict[str, Remembered] = {name: {} for name in layout.protected}
+        self._missing = layout.missing_values
+
+    def cells(
+        self, label: Sequence[Any], truth: Sequence[Any] | None, score: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.int64]:
+        """The cell of each decision within its group, 0 to 65, shape (n,).
+
+        Parameters
+        ----------
+        label : the decisions as they came, n of them
+        truth : the true outcomes, None where not known; None when none is
+        score : shape (n,), NaN where there is none
+        """
+        decision = np.array(_coded(self._decisions, label, self._decide), dtype=np.int64)
+        y = np.full(len(decision), TRUTH_UNKNOWN, dtype=np.int64)
+        if truth is not None:
+            y = np.array(_coded(self._truths, truth, self._judge), dtype=np.int64)
+        return cell_of(decision, y, score)
+
+    def groups(self, values: dict[str, Sequence[Any]]) -> tuple[npt.NDArray[np.int64], list[tuple[str, ...]]]:
+        """The group of each decision, as places in the list of those that occur.
+
+        Parameters
+        ----------
+        values : for each protected attribute its n values as they came; None where missing
+        """
+        columns = [self.labels(name, values[name]) for name in self.layout.protected]
+        index: dict[tuple[str, ...], int] = {}
+        codes = [index.setdefault(group, len(index)) for group in zip(*columns, strict=True)]
+        return np.array(codes, dtype=np.int64), list(index)
+
+    def labels(self, name: str, values: Sequence[Any]) -> list[str]:
+        """The group's label of each value of one attribute; one with a NUL is given as it is."""
+        return _coded(self._labels[name], values, lambda new: self._grouped(name, new))
+
+    def _decide(self, values: list[Any]) -> list[int]:
+        return [int(one) for one in matching(map(_text, values), self.layout.favourable)]
+
+    def _judge(self, values: list[Any]) -> list[int]:
+        wanted = self.layout.truth_favourable or self.layout.favourable
+        known = [canonical_label(value) is not None for value in values]
+        favourable = matching(map(_text, values), wanted)
+        return [int(one) if there else TRUTH_UNKNOWN for one, there in zip(favourable, known, strict=True)]
+
+    def _grouped(self, name: str, values: list[Any]) -> list[str]:
+        labels = [canonical_label(value) for value in values]
+        missing = matching(map(_text, values), self._missing) if self._missing else [False] * len(values)
+        labels = [None if gone else label for label, gone in zip(labels, missing, strict=True)]
+        definition = self.layout.definitions.get(name)
+        if definition is not None:
+            labels = [canonical_label(one) for one in definition.apply(np.array(labels, dtype=object))]
+        return [UNKNOWN if label is None else label for label in labels]
+
+
+def label_digest(value: Any) -> bytes:
+    """16 bytes that are equal for labels that `core.labels.matching` takes as one: 1, "1", 1.0 and true."""
+    label = {"true": "1", "false": "0"}.get(_text(value), _text(value))
+    return hashlib.blake2b(label.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _text(value: Any) -> str:
+    return canonical_label(value) or ""
+
+
+def _coded(
+    remembered: Remembered, values: Sequence[Any], code: Callable[[list[Any]], list[Any]]
+) -> list[Any]:
+    # With its type: True, 1 and 1.0 are one key of a dict, and not one label.
+    try:
+        return [remembered[value.__class__, value] for value in values]
+    except KeyError:
+        pass
+    new = {(value.__class__, value) for value in values} - remembered.keys()
+    if len(remembered) + len(new) > MAX_REMEMBERED:
+        remembered.clear()
+        new = {(value.__class__, value) for value in values}
+    keys = list(new)
+    remembered.update(zip(keys, code([value for _, value in keys]), strict=True))
+    return [remembered[value.__class__, value] for value in values]

@@ -1,0 +1,295 @@
+"""Decisions come in one by one: read → grouped as the model declares → stored and counted, or set aside as dead letters.
+
+Of an event its time, decision, truth, score and groups are kept, and a digest of its id. Its features and its other tags
+are read for the groups alone and are not stored.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from fairlens_backend import audit_runner, config, security_utils, telemetry
+from fairlens_backend.core.labels import canonical_label
+from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
+from fairlens_backend.event_coding import Coder, label_digest
+from fairlens_backend.event_reader import (
+    Decisions,
+    Read,
+    Refused,
+    invalid,
+    malformed,
+    of_events,
+    read_event,
+    read_events,
+)
+from fairlens_backend.schemas._base import NAME_PATTERN
+from fairlens_backend.schemas.events import LabelList, LabelTable
+from fairlens_backend.storage import event_ids, ingest_writer
+from fairlens_backend.storage.count_series import Series
+from fairlens_backend.storage.dead_letters import NewLetter
+from fairlens_backend.storage.events import EventColumns
+from fairlens_backend.storage.ingest_writer import Labels, Submission
+
+MAX_CODERS: Final = 256
+_SCALARS: Final = {str, int, float, bool, type(None)}
+_LABELS: Final = msgspec.json.Decoder(LabelList)
+_LABEL_TABLE: Final = msgspec.json.Decoder(LabelTable)
+_coders: OrderedDict[tuple[str, str, str], tuple[str, Coder]] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Whose events these are, and who sends them."""
+
+    tenant: str
+    name: str
+
+
+def ingest(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
+    """Take a body of events; the answer comes when they are durable and counted.
+
+    Returns
+    -------
+    dict
+        event_ids: of those that were taken, in order, seen before or not; queued: how many are new; duplicates: how many
+        were seen before; rejected: index and errors of those that are dead letters now
+
+    Raises
+    ------
+    MalformedInput, InvalidInput, TooLarge : as `event_reader.read_events`; nothing is stored
+    NotFound, InvalidInput : no event is of a model that is registered and says what is favourable and protected
+    Unavailable : the database is locked, full or away; nothing was stored
+    """
+    return _take(sender, read_events(body), now)
+
+
+def ingest_one(sender: Sender, event: Any, letter_id: int, now: datetime) -> dict[str, Any]:
+    """Take the event of a dead letter, and delete the letter with the same commit.
+
+    Raises
+    ------
+    InvalidInput : it is still not as expected; the letter stays
+    """
+    one = read_event(event)
+    read = Read(1)
+    if isinstance(one, Refused):
+        read.refused.append(one)
+    else:
+        read.decisions = of_events([(0, one)])
+    parts = _parts(sender, read, now)
+    if read.refused:
+        first = read.refused[0].errors[0]
+        raise InvalidInput(
+            f"{first['field']}: {first['message']}.",
+            field=first["field"],
+            expected=first["message"],
+            problems=list(read.refused[0].errors),
+        )
+    ingest_writer.write(Submission(now, truth_of, parts, settles=(sender.tenant, letter_id)))
+    fresh = sum(int(part.fresh.sum()) for part in parts)
+    return {"event_ids": read.decisions[0].event_id, "queued": fresh, "duplicates": 1 - fresh}
+
+
+def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
+    """Give decisions their true outcome, now or when they come.
+
+    Returns
+    -------
+    dict
+        joined: labels that changed a count; unchanged: the same label again; waiting: kept until the decision comes;
+        expired: of decisions whose row was purged
+
+    Raises
+    ------
+    MalformedInput, InvalidInput : not `labels`, nor the columns `event_id` and `label` of equal length
+    Unavailable : the database is locked, full or away; nothing was stored
+    """
+    ids, labels = _read_labels(body)
+    for i, label in enumerate(labels):
+        if canonical_label(label) is None:
+            raise InvalidInput(
+                f"labels.{i}.label is empty; a label was expected.",
+                field=f"labels.{i}.label",
+                expected="a label",
+            )
+    known = {(label.__class__, label): label_digest(label) for label in labels}
+    digests = [known[label.__class__, label] for label in labels]
+    # Of two labels of one event in a call the last one counts.
+    last = dict(zip(event_ids.digests_of(sender.tenant, ids), digests, strict=True))
+    submission = Submission(now, truth_of, labels=Labels(list(last), list(last.values())))
+    ingest_writer.write(submission)
+    counted = {name: submission.outcome.count(name) for name in ("joined", "unchanged", "waiting", "expired")}
+    telemetry.log("LABELS_TAKEN", tenant=sender.tenant, by=sender.name, joined=counted["joined"])
+    return counted
+
+
+def truth_of(series: Series, label: bytes) -> int:
+    """Whether a label, by its digest, is favourable for the decisions of a series."""
+    key = (series.tenant, series.model, series.version)
+    coder = _coders[key][1] if key in _coders else _coder(*key)[1]
+    return int(label in coder.favourable_labels)
+
+
+def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
+    parts = _parts(sender, read, now)
+    letters = _letters(sender, read.refused)
+    ingest_writer.write(Submission(now, truth_of, parts, letters))
+    refused = {one.index for one in read.refused}
+    placed = sorted(
+        (index, event_id)
+        for some in read.decisions
+        for index, event_id in zip(some.index, some.event_id, strict=True)
+        if index not in refused
+    )
+    fresh = sum(int(part.fresh.sum()) for part in parts)
+    if letters:
+        telemetry.log("EVENTS_REFUSED", level="warning", tenant=sender.tenant, by=sender.name, n=len(letters))
+    return {
+        "event_ids": [event_id for _, event_id in placed],
+        "queued": fresh,
+        "duplicates": len(placed) - fresh,
+        "rejected": [
+            {"index": one.index, "errors": one.errors}
+            for one in sorted(read.refused, key=lambda one: one.index)
+        ],
+    }
+
+
+def _parts(sender: Sender, read: Read, now: datetime) -> list[EventColumns]:
+    parts: list[EventColumns] = []
+    unknown: list[tuple[Decisions, FairLensError]] = []
+    for some in read.decisions:
+        try:
+            series, coder = _coder(sender.tenant, some.model, some.version)
+        except (NotFound, InvalidInput) as error:
+            unknown.append((some, error))
+            continue
+        part = _columns(sender, some, series, coder, read.refused, now)
+        if part is not None:
+            parts.append(part)
+    if unknown and len(unknown) == len(read.decisions) and not read.refused:
+        # Of no event would the counts have a meaning: the caller's mistake, and not one of the events.
+        raise unknown[0][1]
+    for some, reason in unknown:
+        errors = [{"field": "model_id", "message": reason.message}]
+        read.refused += [Refused(index, errors, some.event(i)) for i, index in enumerate(some.index)]
+    return parts
+
+
+def _columns(
+    sender: Sender, some: Decisions, series: Series, coder: Coder, refused: list[Refused], now: datetime
+) -> EventColumns | None:
+    n = len(some.event_id)
+    wrong: dict[int, dict[str, str]] = {}
+    at_us = _times(some.timestamp, now, wrong)
+    if some.tenants - {None, sender.tenant}:
+        for i in range(n):
+            if some.tenant_of(i) not in (None, sender.tenant):
+                wrong[i] = {
+                    "field": "session_context.tenant_id",
+                    "message": "Expected the sender's own tenant",
+                }
+    values: dict[str, Sequence[Any]] = {}
+    for name in coder.layout.protected:
+        column, path_of = some.values(name)
+        if not set(map(type, column)) <= _SCALARS:
+            for i, value in enumerate(column):
+                if type(value) not in _SCALARS:
+                    wrong[i], column[i] = (
+                        {"field": path_of(i), "message": "Expected a text, a number or a truth value"},
+                        None,
+                    )
+        if any("\0" in label for label in set(coder.labels(name, column))):
+            for i, label in enumerate(coder.labels(name, column)):
+                if "\0" in label:
+                    wrong[i] = {
+                        "field": path_of(i),
+                        "message": "Expected text without NUL, which no database keeps",
+                    }
+                    column[i] = None
+        values[name] = column
+    scores = np.array([np.nan if one is None else one for one in some.score or [None] * n], dtype=np.float64)
+    truth = None if some.truth is None or not any(one is not None for one in some.truth) else some.truth
+    cells = coder.cells(some.label, truth, scores)
+    codes, groups = coder.groups(values)
+    ids = some.event_id
+    if wrong:
+        refused += [Refused(some.index[i], [errors], some.event(i)) for i, errors in wrong.items()]
+        kept = np.array([i not in wrong for i in range(n)])
+        at_us, cells, scores, codes = at_us[kept], cells[kept], scores[kept], codes[kept]
+        ids = [event_id for i, event_id in enumerate(ids) if i not in wrong]
+    if not ids:
+        return None
+    return EventColumns(series, event_ids.digests_of(sender.tenant, ids), at_us, cells, scores, codes, groups)
+
+
+def _times(timestamps: list[Any], now: datetime, wrong: dict[int, dict[str, str]]) -> Any:
+    latest = now.timestamp() + config.current().ingest_max_ahead_s
+    seconds = [
+        now.timestamp() if one is None else one if isinstance(one, float) else one.timestamp()
+        for one in timestamps
+    ]
+    for i, at in enumerate(seconds):
+        if not 0 <= at <= latest:
+            seconds[i] = 0.0
+            ahead = config.current().ingest_max_ahead_s
+            wrong[i] = {
+                "field": "timestamp",
+                "message": "Expected a time since 1970, in seconds where it is a number, at most"
+                f" {ahead:g} seconds ahead of this server's clock (INGEST_MAX_AHEAD_S)",
+            }
+    return np.rint(np.array(seconds) * 1e6).astype(np.int64)
+
+
+def _letters(sender: Sender, refused: Sequence[Refused]) -> list[NewLetter]:
+    if not refused:
+        return []
+    fernet = security_utils.load_fernet()
+    letters = []
+    for one in refused:
+        model = one.event.get("model_id") if isinstance(one.event, dict) else None
+        is_name = isinstance(model, str) and re.match(NAME_PATTERN, model)
+        sealed = fernet.encrypt(msgspec.json.encode(one.event)).decode()
+        letters.append(NewLetter(sender.tenant, model if is_name else None, sender.name, one.errors, sealed))
+    return letters
+
+
+def _coder(tenant: str, model: str, version: str | None) -> tuple[Series, Coder]:
+    """How this version of a model is read, by what it declares now."""
+    subject = audit_runner.settle(tenant, model, version, {}, registered=True)
+    declared = msgspec.json.encode(subject.declared, order="sorted").decode()
+    key = (tenant, model, subject.version)
+    known = _coders.get(key)
+    if known is None or known[0] != declared:
+        known = (declared, Coder(subject.layout(decision="prediction.label")))
+        _coders[key] = known
+        while len(_coders) > MAX_CODERS:
+            _coders.popitem(last=False)
+    return Series(tenant, model, subject.version, known[1].layout.protected), known[1]
+
+
+def _read_labels(body: bytes) -> tuple[list[str], list[Any]]:
+    try:
+        keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        if "event_id" not in keys:
+            items = _LABELS.decode(body).labels
+            return [item.event_id for item in items], [item.label for item in items]
+        table = _LABEL_TABLE.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(error) from None
+    if len(table.event_id) != len(table.label):
+        raise InvalidInput(
+            f"label has {len(table.label)} values, event_id has {len(table.event_id)}.",
+            field="label",
+            got=len(table.label),
+            expected=f"{len(table.event_id)} values",
+        )
+    return table.event_id, list(table.label)

@@ -1,0 +1,73 @@
+"""What is counted together: a version of a model by its protected attributes, and the groups that occurred in it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select
+
+from fairlens_backend.storage.event_tables import CountGroup, CountSeries
+from fairlens_backend.storage.session import current_session
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is counted together: a version of a model by its protected attributes."""
+
+    tenant: str
+    model: str
+    version: str
+    attributes: tuple[str, ...]
+
+
+def of_model(tenant: str, model: str, version: str | None = None) -> list[tuple[int, Series]]:
+    """The series of a model with their numbers, oldest first."""
+    wanted = select(CountSeries).where(CountSeries.tenant == tenant, CountSeries.model == model)
+    if version is not None:
+        wanted = wanted.where(CountSeries.version == version)
+    rows = current_session().scalars(wanted.order_by(CountSeries.id))
+    return [(row.id, _as_series(row)) for row in rows]
+
+
+def by_id(number: int) -> Series:
+    """The series with that number."""
+    return _as_series(current_session().get_one(CountSeries, number))
+
+
+def id_of(series: Series) -> int:
+    """The number of a series; made when it is new. Behind the writers' lock."""
+    session = current_session()
+    named = json.dumps(list(series.attributes))
+    found = session.scalars(
+        select(CountSeries.id).where(
+            CountSeries.tenant == series.tenant,
+            CountSeries.model == series.model,
+            CountSeries.version == series.version,
+            CountSeries.attributes == named,
+        )
+    ).first()
+    if found is not None:
+        return found
+    row = CountSeries(tenant=series.tenant, model=series.model, version=series.version, attributes=named)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def groups_of(series_id: int) -> dict[tuple[str, ...], int]:
+    """The number of every group of a series."""
+    rows = current_session().execute(
+        select(CountGroup.labels, CountGroup.number).where(CountGroup.series_id == series_id)
+    )
+    return {tuple(row.labels): row.number for row in rows}
+
+
+def add_groups(series_id: int, groups: Iterable[tuple[tuple[str, ...], int]]) -> None:
+    """Keep the numbers of new groups."""
+    rows = [{"series_id": series_id, "number": n, "labels": list(labels)} for labels, n in groups]
+    if rows:
+        current_session().execute(insert(CountGroup), rows)
+
+
+def _as_series(row: CountSeries) -> Series:
+    return Series(row.tenant, row.model, row.version, tuple(json.loads(row.attributes)))

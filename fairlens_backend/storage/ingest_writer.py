@@ -1,0 +1,138 @@
+"""Group commit: what several requests of a process hand in meanwhile is written in one transaction.
+
+A commit waits for the disk. Whoever gets the process's turn writes for all that wait, up to 16, and the others find their
+answer there; each answers its caller only after the commit. Processes queue at the database's own lock.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from fairlens_backend.errors import FairLensError, Unavailable
+from fairlens_backend.storage import dead_letters, early_labels, event_ids, events
+from fairlens_backend.storage.dead_letters import NewLetter
+from fairlens_backend.storage.events import EventColumns, TruthOf
+from fairlens_backend.storage.session import unit_of_work
+
+MAX_JOINED: Final = 16
+
+
+@dataclass(frozen=True)
+class Labels:
+    """True outcomes: the digest of each event's id, and of its label."""
+
+    digests: list[bytes]
+    labels: list[bytes]
+
+
+@dataclass
+class Submission:
+    """What one request wants written, and after the commit what became of it.
+
+    Parameters
+    ----------
+    parts : decisions, by series
+    letters : events that could not be taken
+    labels : true outcomes
+    truth_of : what a label means in a series
+    settles : tenant and id of the dead letter that is replayed by this; deleted with the same commit
+    outcome : for each label what `events.join` says
+    """
+
+    now: datetime
+    truth_of: TruthOf
+    parts: Sequence[EventColumns] = ()
+    letters: Sequence[NewLetter] = ()
+    labels: Labels | None = None
+    settles: tuple[str, int] | None = None
+    outcome: list[str] = field(default_factory=list)
+    done: bool = False
+    error: BaseException | None = None
+
+
+_waiting: deque[Submission] = deque()
+_turn = threading.Lock()
+
+
+def write(submission: Submission) -> None:
+    """Write it, alone or with others, and come back when it is durable.
+
+    Raises
+    ------
+    Unavailable : the database is locked, full or away; nothing was stored
+    InvalidInput : as `events.write`; nothing of this submission was stored
+    """
+    _waiting.append(submission)
+    with _turn:
+        while not submission.done:
+            _write_waiting()
+    if submission.error is not None:
+        raise submission.error
+
+
+def _write_waiting() -> None:
+    taken = [_waiting.popleft() for _ in range(min(MAX_JOINED, len(_waiting)))]
+    error = _tried(taken)
+    if error is None or len(taken) == 1 or isinstance(error, Unavailable):
+        _finish(taken, error)
+        return
+    # One submission's own fault must not be the others'.
+    for one in taken:
+        _finish([one], _tried([one]))
+
+
+def _tried(taken: list[Submission]) -> FairLensError | None:
+    """Write all of them or nothing; the error that is somebody's answer."""
+    try:
+        with unit_of_work():
+            _apply(taken)
+    except FairLensError as error:
+        event_ids.forget_memory()  # it may hold ids that were taken back
+        return error
+    except BaseException as error:
+        event_ids.forget_memory()
+        _finish(taken, error)
+        raise
+    return None
+
+
+def _apply(taken: Sequence[Submission]) -> None:
+    events.lock()
+    parts = [part for one in taken for part in one.parts]
+    if parts:
+        events.write(parts, taken[0].truth_of, taken[0].now)
+    for one in taken:
+        dead_letters.add(one.letters, one.now)
+        if one.settles is not None:
+            dead_letters.remove(*one.settles)
+        if one.labels is not None:
+            given = one.labels
+            one.outcome = events.join(given.digests, given.labels, one.truth_of)
+            early_labels.keep(
+                [
+                    (given.digests[i], given.labels[i])
+                    for i, outcome in enumerate(one.outcome)
+                    if outcome == "waiting"
+                ],
+                one.now,
+            )
+
+
+def _finish(taken: Sequence[Submission], error: BaseException | None) -> None:
+    for one in taken:
+        if not one.done:
+            one.error, one.done = error, True
+
+
+def _after_fork() -> None:
+    """The thread that had the turn, and those that waited, are not in the child."""
+    global _turn
+    _turn = threading.Lock()
+    _waiting.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
