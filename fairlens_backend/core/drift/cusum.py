@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr, ndtr
 
 K: Final = 0.5
 """Slack in σ0: half the shift that is to be found quickly, 1 σ0."""
@@ -20,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 # Nodes and weights by which a standard normal error is averaged over.
 _ERRORS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_OVERSHOOT: Final = 1.166
+_LARGEST_EXPONENT: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -68,30 +69,34 @@ class CusumState:
         return float(ends.min()), float(ends.max())
 
     def chance(self, value: float) -> float:
-        """The probability, at most, that either sum has this value or more at the coming check while nothing has shifted.
+        """The probability that either sum is or has been at this value or above by the coming check, while nothing has shifted.
 
-        Each sum is the greatest of a random walk with a drift of −k a check, over as many steps as there are checks, which
-        Brownian motion of the same drift exceeds more often. A mean estimated from m checks is off by a normal error of
-        1/√m σ0, which every step repeats: that error is averaged over, else a baseline of 20 checks that happens to be a
-        little low makes an alarm of every steady series in the end. Doubled for two sides. For independent normal checks.
-        With a known mean and any number of checks it is exp(−2k·value), twice (Lundberg).
+        At any check so far, since the checks are looked at one after another: a sum passes a value after about as many
+        checks as its average run length, exponentially distributed. A mean estimated from m checks is off by a normal error
+        of 1/√m σ0, which every step repeats: that error is averaged over, else a baseline of 20 checks that happens to be
+        a little low makes an alarm of every steady series in the end. Doubled for two sides. For independent normal checks
+        whose σ0 is right. With a known mean a bound on the probability at any one check, exp(−2k·value), twice (Lundberg).
 
         Examples
         --------
         >>> known, estimated = CusumState(0.0, 1.0), CusumState(0.0, 1.0, checks=179, baseline=20)
-        >>> round(known.chance(10.0), 4), round(estimated.chance(10.0), 3)
-        (0.0001, 0.037)
+        >>> round(known.chance(10.0), 4), round(estimated.chance(10.0), 3), round(estimated.chance(30.0), 3)
+        (0.0001, 0.103, 0.013)
 
-        Source: Siegmund, Sequential analysis (1985), chapters 2 and 3.
+        Source: Siegmund, Sequential analysis (1985), chapter 2, the average run length with its correction of 1.166 for
+        steps instead of a path.
         """
         if self.baseline is None:
             return min(1.0, 2 * math.exp(-2 * self.k * value))
-        steps = self.checks + 1
         drift = _ERRORS / math.sqrt(self.baseline) - self.k
-        root = math.sqrt(steps)
-        above = ndtr((drift * steps - value) / root)
-        mirrored = np.exp(2 * drift * value + log_ndtr((-value - drift * steps) / root))
-        return min(1.0, 2 * float(_WEIGHTS @ np.minimum(above + mirrored, 1.0)))
+        level = value + _OVERSHOOT
+        reach = -2 * drift * level
+        # exp(reach) − 1 − reach, which is reach²/2 where the walk has next to no drift
+        length = np.expm1(np.minimum(reach, _LARGEST_EXPONENT)) - reach
+        flat = np.abs(reach) < 1e-6
+        length = np.where(flat, level**2, length / np.where(flat, 1.0, 2 * drift**2))
+        passed = -np.expm1(-(self.checks + 1) / np.maximum(length, 1.0))
+        return min(1.0, 2 * float(_WEIGHTS @ passed))
 
 
 def cusum_state(
