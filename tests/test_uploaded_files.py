@@ -32,7 +32,11 @@ def test_columns_come_by_name_in_the_order_asked():
 
 @pytest.mark.parametrize(
     "raw",
-    [gzip.compress(PLAIN.encode(), mtime=0), b"\xef\xbb\xbf" + PLAIN.encode(), PLAIN.replace("\n", "\r\n").encode()],
+    [
+        gzip.compress(PLAIN.encode(), mtime=0),
+        b"\xef\xbb\xbf" + PLAIN.encode(),
+        PLAIN.replace("\n", "\r\n").encode(),
+    ],
 )
 def test_gzip_byte_order_marks_and_line_ends_make_no_difference(raw: bytes):
     """A gzip file, a UTF-8 file with BOM and one with Windows line ends read like the plain one."""
