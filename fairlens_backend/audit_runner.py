@@ -1,6 +1,6 @@
 """One audit, from a count table to its record: assess, keep, prove, alert. Every door goes through `run`.
 
-table ─► core.assessment ─► one unit of work: audit row + fairness_checks row + outbox message
+table ─► core.assessment ─► one unit of work: audit row + fairness_checks row + its figures + outbox message
                                                           │
                          compliance_logger.publish(): log line and anchor follow from the row
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fairlens_backend import alert_notifier, compliance_logger, model_registry, telemetry
+from fairlens_backend import alert_notifier, audit_history, compliance_logger, model_registry, telemetry
 from fairlens_backend.core.assessment import Policy, assess
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.group_definitions import parse_groups
@@ -168,7 +168,11 @@ def run(
     extra = measure_sample(
         sample, table, references, subject.policy, model=model, interventions_only=interventions_only
     )
-    assessment = assess(table, reference_groups=references, policy=subject.policy, extra=extra)
+    window = audit_history.window_of(context.window, now)
+    history = audit_history.past_gaps(subject.tenant, subject.model, table.attributes, window)
+    assessment = assess(
+        table, reference_groups=references, policy=subject.policy, extra=extra, history=history
+    )
     audit_id, record_id = new_id("aud", now), new_id("rec", now)
     result = {
         "audit_id": audit_id,
@@ -194,6 +198,8 @@ def run(
     with unit_of_work():
         audits.insert(audit_id, subject.tenant, result, counts, now)
         record = compliance_logger.log_event({**check, "alert_text": text}, now=now)
+        # After the record: whoever appends to the chain waits his turn, so windows are compared one at a time.
+        audit_history.keep(result, subject.tenant, window)
         if text is not None:
             alert_notifier.notify(subject.tenant, {**check, "sentences": assessment["sentences"]}, text, now)
     published = compliance_logger.publish()

@@ -65,7 +65,9 @@ def test_the_rates_of_women_and_men(
         assert (row.female_rate, row.male_rate) == (expected, expected)
 
 
-@pytest.mark.parametrize("where", ["audits.insert", "compliance_logger.log_event", "alert_notifier.notify"])
+@pytest.mark.parametrize(
+    "where", ["audits.insert", "compliance_logger.log_event", "audit_history.keep", "alert_notifier.notify"]
+)
 def test_all_or_nothing(database: None, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """A failure of any of the writes leaves neither audit nor record nor message nor line."""
 

@@ -168,6 +168,40 @@ class Audit(Base):
     counts: Mapped[dict[str, Any]]
 
 
+class AuditFigure(Base):
+    """One metric of one attribute of one audit: what series over time are read from, so that no result is opened."""
+
+    __tablename__ = "audit_figures"
+    __table_args__ = (
+        Index(
+            "ix_audit_figures_series", "tenant", "model", "attribute", "metric", "apart", "known", "at", "id"
+        ),
+    )
+    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True)
+    audit_id: Mapped[str] = mapped_column(ForeignKey("audits.audit_id", ondelete="CASCADE"), index=True)
+    tenant: Mapped[str] = mapped_column(NAME)
+    model: Mapped[str] = mapped_column(NAME)
+    model_version: Mapped[str] = mapped_column(NAME)
+    attribute: Mapped[str] = mapped_column(NAME)
+    metric: Mapped[str] = mapped_column(String(80))
+    at: Mapped[datetime]
+    """the end of the audited window; of a submission when it was audited"""
+    window_start: Mapped[datetime | None]
+    apart: Mapped[bool] = mapped_column(Boolean)
+    """whether a detector may take it for independent: its window shares no rows with an earlier one that is apart, and no
+    later audit of the same window has taken its place"""
+    known: Mapped[bool] = mapped_column(Boolean)
+    """whether there is a value; a column, so that an index finds the first and the last of those that have one"""
+    value: Mapped[float | None] = mapped_column(Float)
+    lower: Mapped[float | None] = mapped_column(Float)
+    upper: Mapped[float | None] = mapped_column(Float)
+    standard_error: Mapped[float | None] = mapped_column(Float)
+    n: Mapped[int] = mapped_column(BIG_ID)
+    threshold: Mapped[float] = mapped_column(Float)
+    status: Mapped[str] = mapped_column(String(40))
+    severity: Mapped[str] = mapped_column(String(20))
+
+
 class EvidenceState(Base):
     """How far the compliance log and the anchors have followed the rows; one row."""
 
