@@ -89,6 +89,8 @@ ROUTES = [
     post("/v1/models/<string:id>/audit", "monitor", {"window_hours": 2}, {"window_hours": 0}, path="/v1/models/hiring/audit"),
     post("/v1/models/<string:id>/policy/dry_run", "monitor", {"alpha": 0.01}, {"alpha": 1},
          path="/v1/models/hiring/policy/dry_run"),
+    get("/v1/models/<string:id>/drift", "monitor", "/v1/models/hiring/drift?window_days=0",
+        path="/v1/models/hiring/drift?metrics=dir"),
     post("/v1/predictions/ingest", "monitor", [EVENT], []),
     post("/v1/predictions/ground_truth", "monitor", {"labels": [{"event_id": "e", "label": 1}]}, {"labels": []}),
     get("/v1/dead_letters", "admin", "cursor=none"),

@@ -71,6 +71,12 @@ EXAMPLES: tuple[Example, ...] = (
         query={"attribute": "gender", "stratum": "region"},
     ),
     Example("POST", "/v1/models/{id}/policy/dry_run", DRY_RUN_EXAMPLE, values={"id": "loan_model"}),
+    Example(
+        "GET",
+        "/v1/models/{id}/drift",
+        values={"id": "loan_model"},
+        query={"window_days": "30", "metrics": "dir,spd"},
+    ),
     Example("GET", "/v1/metrics"),
     Example("GET", "/v1/metrics/{name}", values={"name": "dir"}, query={"value": "0.72"}),
     Example("GET", "/api/monitor_fairness", query={"scenario": "drifted", "n_samples": "1000"}),

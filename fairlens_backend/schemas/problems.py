@@ -27,6 +27,9 @@ _EXPECTED = {
     "dict_type": "a JSON object",
     "model_type": "a JSON object",
     "model_attributes_type": "a JSON object",
+    "datetime_from_date_parsing": "a time with its zone (2026-03-01T00:00:00Z)",
+    "datetime_parsing": "a time with its zone (2026-03-01T00:00:00Z)",
+    "timezone_aware": "a time with its zone (2026-03-01T00:00:00Z)",
 }
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),

@@ -1,0 +1,28 @@
+"""The drift of a model: its metrics over time, what detectors say of them, where a change comes from."""
+
+from flask import Response
+from flask_openapi3 import APIBlueprint, Tag
+
+from fairlens_backend import drift_reader, telemetry
+from fairlens_backend.auth import current_caller, require_role
+from fairlens_backend.blueprints._envelope import success
+from fairlens_backend.blueprints._openapi import SECURED, answers
+from fairlens_backend.schemas.audits import ModelPath
+from fairlens_backend.schemas.drift import DriftQuery
+
+bp = APIBlueprint("drift", __name__, abp_tags=[Tag(name="drift", description="Change since the baseline")])
+
+
+@bp.get(
+    "/v1/models/<string:id>/drift",
+    summary="How a model's metrics have moved since the baseline, and where the change comes from",
+    security=SECURED,
+    responses=answers(404),
+)
+@require_role("monitor")
+def read_drift(path: ModelPath, query: DriftQuery) -> Response:
+    """Series by attribute and metric with CUSUM, ADWIN, breakpoints, trend, pre-alert and prediction, and one grid of all."""
+    found = drift_reader.drift(current_caller().tenant, path.id, query, telemetry.utc_now())
+    warned = [one for one in found["series"] if one["early_warning"]["early_warning"]]
+    said = f"{len(found['series'])} series, {len(warned)} with an early warning."
+    return success(found, found["reason"] or said)
