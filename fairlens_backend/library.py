@@ -88,6 +88,8 @@ def audit(
             field="df",
             expected="a DataFrame",
         )
+    # A frame read without a header has numbers for names.
+    decision, truth, score = str(decision), *(None if name is None else str(name) for name in (truth, score))
     numeric = favourable is None
     recorded = [protected] if isinstance(protected, str) else [str(name) for name in protected]
     by_proxy = parse_proxies(proxies, recorded)

@@ -234,3 +234,9 @@ def test_metrics_on_rows_are_the_same_from_every_source(source, tmp_path):
     found, wanted = audit_file(path, plan_audit(**given)), audit(df, **given)
     assert found.metrics["consistency"]["status"] == "ok"
     assert found.to_dict() == wanted.to_dict()
+
+
+def test_a_frame_without_names_is_audited_by_its_numbers():
+    """Columns 0 and 1, named as numbers or as texts."""
+    df = pd.DataFrame({0: [1, 0, 1, 1] * 50, 1: ["a", "b"] * 100})
+    assert audit(df, 0, protected=[1]).to_dict() == audit(df, "0", protected="1").to_dict()
