@@ -11,6 +11,7 @@ from fairlens_backend.core.inference.significance import Correction, adjust
 from fairlens_backend.core.labels import UNKNOWN, canonical_label, canonical_labels
 from fairlens_backend.core.numeric_comparison import MOMENTS, moments
 from fairlens_backend.core.numeric_metrics import NUMERIC_METRICS, Found, NumericGroup, judge, measure
+from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.severity import ALERTING, SEVERITIES, overall_severity
 from fairlens_backend.errors import InvalidInput
 
@@ -22,6 +23,9 @@ FloatArray = npt.NDArray[np.float64]
 _MIN_SHARE: Final = 0.02
 _RESAMPLED_OF_ALL: Final = 20_000
 _RESAMPLED_OF_MANY: Final = 200
+# Every figure of numbers has its interval from resamples, and fewer have no percentiles.
+_LEAST_RESAMPLES: Final = 100
+_MOST_RESAMPLES: Final = 100_000
 
 
 def assess_numeric(
@@ -66,7 +70,8 @@ def assess_numeric(
     Raises
     ------
     InvalidInput
-        Lengths differ, a value is no number, or a declared group or a metric with a limit does not exist.
+        Lengths differ, a value is no number, a declared group or a metric with a limit does not exist, or a setting is
+        out of its range.
 
     Examples
     --------
@@ -84,6 +89,8 @@ def assess_numeric(
         for name in given:
             if name not in known:
                 raise _not_there(f"{place}.{name}", name, list(known))
+    Policy({}, alpha, correction, min_group_size, min_sample_size)  # refuses what is out of its range
+    _check_numbers(limits, seed, n_resamples)
     expected = "a number"
     values = checked_numbers(score, "score", expected, lambda v: ~np.isinf(v))
     truths = np.full(len(values), np.nan)
@@ -136,6 +143,26 @@ def assess_numeric(
         },
         "sentences": list(dict.fromkeys(one["sentence"] or one["reason"] for one in every)),
     }
+
+
+def _check_numbers(limits: Mapping[str, Any], seed: Any, n_resamples: Any) -> None:
+    """Refuse limits, seeds and numbers of resamples that cannot be."""
+    for name, limit in limits.items():
+        number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        if not number or not 0 < limit < np.inf:
+            raise _out_of_range(f"thresholds.{name}", limit, "a number above 0")
+    for name, given, (least, most) in (
+        ("seed", seed, (0, 2**63 - 1)),
+        ("n_resamples", n_resamples, (_LEAST_RESAMPLES, _MOST_RESAMPLES)),
+    ):
+        if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
+            raise _out_of_range(name, given, f"a whole number from {least} to {most}")
+
+
+def _out_of_range(field: str, got: object, expected: str) -> InvalidInput:
+    return InvalidInput(
+        f"{field} is {got!r}; expected was {expected}", field=field, got=str(got), expected=expected
+    )
 
 
 def _groups(

@@ -197,3 +197,21 @@ def test_bad_input_is_named(changed: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         assess_numeric(**({"score": [1.0] * 200, "protected": SEX} | changed))
     assert refused.value.details["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"thresholds": {"mean_score_gap": -1}}, "mean_score_gap is -1; expected was a number above 0"),
+        ({"thresholds": {"mean_score_gap": "5"}}, "a number above 0"),
+        ({"alpha": 7}, "alpha is 7"),
+        ({"correction": "none at all"}, "bh, holm or none"),
+        ({"min_group_size": 0}, "min_group_size is 0"),
+        ({"n_resamples": 0}, "n_resamples is 0; expected was a whole number from 100"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(setting: dict[str, Any], message: str) -> None:
+    """A limit below 0 would breach by any difference, an alpha of 7 make all of them significant."""
+    with pytest.raises(InvalidInput, match=message):
+        assess_numeric([1.0, 2.0] * 100, {"sex": ["F", "M"] * 100}, **setting)
