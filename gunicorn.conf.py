@@ -17,6 +17,18 @@ from fairlens_backend.errors import ConfigurationError
 
 try:
     _settings = load_settings()
+    if _settings.production:
+        from fairlens_backend import config
+        from fairlens_backend.errors import Unavailable
+        from fairlens_backend.storage import migrate
+
+        config.use(_settings)
+        try:
+            _ready = migrate.is_at_head()
+        except Unavailable as error:
+            sys.exit(f"FairLens: {error.message}")
+        if not _ready:
+            sys.exit("FairLens: the database's schema is not up to date. Run: make migrate")
 except ConfigurationError as error:
     sys.exit(f"FairLens: {error.message}")
 

@@ -41,7 +41,7 @@ def audit_digest(result: dict[str, Any], counts: dict[str, Any]) -> str:
     return security_utils.sha256_hex(security_utils.canonical_json({"result": result, "counts": counts}))
 
 
-def log_event(event: dict[str, Any], *, now: datetime) -> dict[str, Any]:
+def log_event(event: dict[str, Any], *, now: datetime | None = None) -> dict[str, Any]:
     """Append one check to the chain, inside the caller's unit of work. Call `publish` after its commit.
 
     Parameters
@@ -49,7 +49,7 @@ def log_event(event: dict[str, Any], *, now: datetime) -> dict[str, Any]:
     event : tenant, model, model_version, audit_id, severity, audit_sha256 (see `audit_digest`) as text, sample_size as a whole
         number, alert as a truth value; where known dir, spd, eod, aod, theil, drift_level, female_rate, male_rate as finite
         numbers (None is undefined), alert_text (encrypted here), record_id (made here when absent)
-    now : the record's time
+    now : the record's time; None for the time of the call
 
     Returns
     -------
@@ -61,6 +61,7 @@ def log_event(event: dict[str, Any], *, now: datetime) -> dict[str, Any]:
     Conflict : record_id or audit_id is there already
     """
     columns = _columns(event)
+    now = now or telemetry.utc_now()
     columns["timestamp"] = now
     with unit_of_work():
         checks.lock_chain()

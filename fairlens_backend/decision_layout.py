@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairlens_backend.core.group_definitions import GroupDefinition
+from fairlens_backend.errors import InvalidInput
+
+_SPOKEN = {"protected": "protected attribute"}
 
 
 @dataclass(frozen=True)
@@ -12,6 +15,17 @@ class Layout:
     """Which column holds what, and which labels are favourable.
 
     `truth_favourable` None means: the same labels as the decision's.
+
+    Raises
+    ------
+    InvalidInput : one column in two parts. A decision that is its own truth would look perfect for everybody,
+        and one that is its own group as unlike as can be.
+
+    Examples
+    --------
+    >>> Layout("approved", ("sex",), (1,), truth="approved")
+    Traceback (most recent call last):
+    fairlens_backend.errors.InvalidInput: Column 'approved' is named as the decision and as the truth; ...
     """
 
     decision: str
@@ -26,6 +40,21 @@ class Layout:
     """columns that metrics on rows (9, 10, 17) compare people by; none when only counts are wanted"""
     definitions: Mapping[str, GroupDefinition] = field(default_factory=dict)
     """which values of a protected attribute make one group; without one each value is its own"""
+
+    def __post_init__(self) -> None:
+        parts = {"decision": self.decision, "truth": self.truth, "score": self.score}
+        seen: dict[str, str] = {}
+        named = [(part, name) for part, name in parts.items() if name is not None]
+        for part, name in [*named, *(("protected", name) for name in self.protected)]:
+            if seen.get(name, part) != part:
+                raise InvalidInput(
+                    f"Column {name!r} is named as the {seen[name]} and as the {_SPOKEN.get(part, part)}; "
+                    "each needs a column of its own.",
+                    field=f"columns.{part}",
+                    got=name,
+                    expected=f"a column other than the {seen[name]}'s",
+                )
+            seen[name] = part
 
     @property
     def columns(self) -> list[str]:

@@ -38,7 +38,7 @@ class Copy:
     fault: str | None = None
 
 
-def verify_record(record_id: str, tenant: str) -> dict[str, Any]:
+def verify_record(record_id: str, tenant: str = "default") -> dict[str, Any]:
     """Check one record against everything that was kept of it. Nothing is changed, no text is given out.
 
     Returns

@@ -27,6 +27,8 @@ def upgrade() -> None:
     """
     from alembic import command
 
+    if is_at_head():
+        return
     with _database_errors():
         command.upgrade(_alembic(), "head")
     telemetry.log("SCHEMA_UPGRADED")
