@@ -1,7 +1,9 @@
 """An audit that has been described and not yet seen a row: every door that audits rows makes one and feeds it."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, Final
 
 from fairlens_backend.audit_result import AuditResult
@@ -34,6 +36,7 @@ class AuditPlan:
     model: Any = None
     strata: tuple[str, ...] = ()
     """attributes of the layout that are counted and not assessed"""
+    history: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -65,6 +68,7 @@ class AuditPlan:
             n_resamples=self.n_resamples,
             extra=extra,
             all_pairs=self.all_pairs,
+            history=self.history,
         )
         return AuditResult(
             {
@@ -101,6 +105,7 @@ def plan_audit(
     all_pairs: bool = False,
     strata: Sequence[str] = (),
     by_proxy: bool = False,
+    history: Mapping[str, Sequence[float | None]] | None = None,
 ) -> AuditPlan:
     """Check the arguments of `audit` before any row is read; `by_proxy` allows that no attribute is recorded."""
     attributes = [protected] if isinstance(protected, str) else [str(name) for name in protected]
@@ -150,8 +155,9 @@ def plan_audit(
         definitions=definitions,
     )
     return AuditPlan(
-        layout, declared, policy_of(settings), seed, n_resamples, all_pairs, model, tuple(counted_only)
-    )
+        layout, declared, policy_of(settings), seed, n_resamples, all_pairs, model, tuple(counted_only),
+        history=_history(history or {}, attributes),
+    )  # fmt: skip
 
 
 def policy_of(settings: Policy | Mapping[str, Any] | None) -> Policy:
@@ -172,6 +178,25 @@ def policy_of(settings: Policy | Mapping[str, Any] | None) -> Policy:
                 field=f"settings.{name}", got=str(name), expected=f"one of {known}",
             )  # fmt: skip
     return Policy(**(settings or {}))
+
+
+def _history(given: Mapping[str, Sequence[float | None]], attributes: Sequence[str]) -> dict[str, list[Any]]:
+    """Earlier values by attribute; `InvalidInput` names what is no attribute or no number."""
+    found = {str(name): list(values) for name, values in given.items()}
+    for name, values in found.items():
+        if name not in attributes:
+            raise InvalidInput(
+                f"history names {name!r}; the protected attributes are {', '.join(attributes)}",
+                field=f"history.{name}", got=name, expected=f"one of {list(attributes)}",
+            )  # fmt: skip
+        for place, value in enumerate(values):
+            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+            if value is not None and not number:
+                raise InvalidInput(
+                    f"history of {name} has {value!r} at place {place}; a number or None was expected",
+                    field=f"history.{name}", got=str(value), expected="a finite number or None",
+                )  # fmt: skip
+    return found
 
 
 def _favourable(given: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:

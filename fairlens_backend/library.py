@@ -33,6 +33,7 @@ def audit(
     all_pairs: bool = False,
     strata: str | Sequence[str] = (),
     proxies: Mapping[str, Any] | None = None,
+    history: Mapping[str, Sequence[float | None]] | None = None,
 ) -> AuditResult:
     """Measure how differently decisions treat groups of people.
 
@@ -65,6 +66,8 @@ def audit(
         "p_male"}}, or {"race": {"groups": {…}, "stratum": "zip"}} with the column within whose values the bounds are
         taken. The result has them apart, in `proxies`: estimates and bounds, which decide no verdict. `protected` may
         then be empty
+    history : for an attribute the values of demographic_parity_difference of earlier audits, oldest first, None where
+        there was none: metric 12 says how far the gap has moved since the first 20
 
     Returns
     -------
@@ -93,14 +96,16 @@ def audit(
     numeric = favourable is None
     recorded = [protected] if isinstance(protected, str) else [str(name) for name in protected]
     by_proxy = parse_proxies(proxies, recorded)
-    if numeric and (by_proxy or strata):
-        raise InvalidInput("a numeric outcome takes neither proxies nor strata", field="favourable")
+    if numeric and (by_proxy or strata or history):
+        raise InvalidInput(
+            "a numeric outcome takes neither proxies, strata nor a history", field="favourable"
+        )
     named = {str(name): group for name, group in (reference_groups or {}).items()}
     references = {one.attribute: named.pop(one.attribute, None) for one in by_proxy}
     plan = plan_audit(
         decision, truth, score, protected, (1,) if numeric else favourable, named, features, model,
         None if numeric else settings, seed, missing_values=missing_values, n_resamples=n_resamples,
-        all_pairs=all_pairs, strata=strata, by_proxy=bool(by_proxy),
+        all_pairs=all_pairs, strata=strata, by_proxy=bool(by_proxy), history=history,
     )  # fmt: skip
     columns = [*plan.layout.columns, *(name for one in by_proxy for name in one.columns)]
     rows = _picked(df, list(dict.fromkeys(columns)))

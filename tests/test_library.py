@@ -303,3 +303,26 @@ def test_error_rates_from_scores_alone():
         loans(), "approved", score="score", protected="sex", favourable="yes"
     ).estimate_without_labels("sex")
     assert found["groups"]["F"]["rates"]["positive_predictive_value"]["value"] == pytest.approx(0.5)
+
+
+def test_a_history_gives_the_drift():
+    """Twenty gaps of 0.1 and 0.3 in turn have the mean 0.2; now it is 0.3: σ of the baseline is 0.1026, z − ½ = 0.475."""
+    asked = {"decision": "approved", "protected": "sex", "favourable": "yes"}
+    drift = audit(loans(), **asked, history={"sex": [0.1, None, 0.3] * 10}).metrics["temporal_drift_index"]
+    assert drift["value"] == pytest.approx(0.1 / (0.1 * (20 / 19) ** 0.5) - 0.5) and drift["status"] == "ok"
+    assert audit(loans(), **asked).metrics["temporal_drift_index"]["status"] == "no_baseline"
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        ({"race": [0.1]}, "history names 'race'"),
+        ({"sex": [0.1, float("nan")]}, "nan at place 1"),
+        ({"sex": ["0.1"]}, "'0.1' at place 0"),
+        ({"sex": [True]}, "True at place 0"),
+    ],
+)
+def test_a_history_that_is_none(history, message):
+    """An attribute or a value that is not one is named."""
+    with pytest.raises(InvalidInput, match=message):
+        audit(loans(), decision="approved", protected="sex", favourable="yes", history=history)
