@@ -22,6 +22,8 @@ from fairlens_backend.storage.tables import Audit
 MAX_SERIES: Final = 60
 MAX_CHECKS: Final = 3_000
 """Newest checks of a series that are looked at, beside those of its baseline: 30 days of every quarter of an hour."""
+ALL_CHECKS: Final = 15_000
+"""Of all series of a call together, so that many of them are looked at less far back."""
 MAX_DECOMPOSITIONS: Final = 20
 RESAMPLES: Final = 400
 
@@ -41,11 +43,12 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
     """How each metric of each attribute has moved in a window, what that means, and where the change comes from.
 
     Detectors also see what lies before the window: the baseline is the model's first 20 checks, and of the others the
-    newest 3,000. Checks that share rows with one before them are left out (`audit_history.past_gaps`).
+    newest 3,000, or less of many series. Checks that share rows with one before them are left out (`audit_history.past_gaps`).
 
     Returns
     -------
-    model_id, since, until, window_days, grain_hours, status ("ok", or "insufficient_data" where no check of the window has
+    model_id, since, until, window_days, grain_hours, checks_per_series (how many of the newest were read), cut (whether a
+    series has more than these in the window), status ("ok", or "insufficient_data" where no check of the window has
     a value: that is unknown, not fair), reason, series (one `core.drift.analysis.analyse` an attribute and metric),
     aligned (all of them on one grid of times), decomposition (`core.drift.decomposition.decompose_change` between first and
     last audit of the window, by every other attribute that both counted)
@@ -64,9 +67,10 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
             settle(tenant, model, None, {}, registered=True)
         attributes = _attributes(figures.attributes(tenant, model), wanted.attribute)
         _check_size(len(attributes) * len(metrics))
+        newest = min(MAX_CHECKS, ALL_CHECKS // max(1, len(attributes) * len(metrics)))
         rows = {
             (attribute, metric): figures.read(
-                tenant, model, attribute, metric, since, until, first=BASELINE, newest=MAX_CHECKS
+                tenant, model, attribute, metric, since, until, first=BASELINE, newest=newest
             )
             for attribute in attributes
             for metric in metrics
@@ -81,6 +85,8 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
         "until": until.isoformat(),
         "window_days": wanted.window_days,
         "grain_hours": None if grain is None else grain_hours(grain),
+        "checks_per_series": newest,
+        "cut": any(_is_cut(found, since, newest) for found in rows.values()),
         "status": "ok" if known else "insufficient_data",
         "reason": None if known else _nothing(model, wanted.window_days, shown),
         "series": [
@@ -142,6 +148,12 @@ def _check_size(n_series: int) -> None:
             got=n_series,
             expected=f"at most {MAX_SERIES} series",
         )
+
+
+def _is_cut(rows: Sequence[Figure], since: datetime, newest: int) -> bool:
+    """Whether the window begins before the newest checks that were read."""
+    known = [row for row in rows if row.value is not None]
+    return len(known) > newest and known[-newest].at > since
 
 
 def _series(model: str, attribute: str, metric: str, rows: Sequence[Figure]) -> Series:

@@ -197,3 +197,15 @@ def test_a_registered_model_without_audits_says_that_it_has_none(
     answer = drift(1)
     assert (answer["status"], answer["series"], answer["aligned"]["series"]) == ("insufficient_data", [], [])
     assert answer["reason"].startswith("No audit of hiring")
+
+
+def test_many_checks_are_read_less_far_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the baseline the newest alone, and that is said; exactly as many as are read are not cut."""
+    monkeypatch.setattr(drift_reader, "MAX_CHECKS", 25)
+    for number in range(25):
+        audit(number, loans(100, 100), every=HOUR)
+    whole = drift(2, metrics="dir", attribute="sex")
+    assert (whole["checks_per_series"], whole["cut"], whole["series"][0]["n_checks"]) == (25, False, 25)
+    monkeypatch.setattr(drift_reader, "ALL_CHECKS", 6)
+    part = drift(2, metrics="dir,spd", attribute="sex")
+    assert (part["checks_per_series"], part["cut"], part["series"][0]["n_checks"]) == (3, True, 23)

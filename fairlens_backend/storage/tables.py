@@ -173,8 +173,10 @@ class AuditFigure(Base):
 
     __tablename__ = "audit_figures"
     __table_args__ = (
+        # Ends in the value, so that the values of a series are read from the index alone.
         Index(
-            "ix_audit_figures_series", "tenant", "model", "attribute", "metric", "apart", "known", "at", "id"
+            "ix_audit_figures_series",
+            *("tenant", "model", "attribute", "metric", "apart", "known", "at", "id", "value"),
         ),
     )
     id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True)

@@ -52,7 +52,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_audit_figures_series",
         "audit_figures",
-        ["tenant", "model", "attribute", "metric", "apart", "known", "at", "id"],
+        ["tenant", "model", "attribute", "metric", "apart", "known", "at", "id", "value"],
     )
 
 

@@ -143,9 +143,11 @@ def cusum_state(
     if sigma <= 0:
         return None
     state = CusumState(mean, sigma, k=k, baseline=len(first))
-    for value in rest:
-        state = state.step(value)
-    return state
+    high = low = 0.0
+    for value in rest:  # as `step`, without a state for each of thousands
+        z = (value - mean) / sigma
+        high, low = max(0.0, high + z - k), max(0.0, low - z - k)
+    return replace(state, high=high, low=low, checks=len(rest))
 
 
 def alarms(state: CusumState, h: float = H) -> bool:
