@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import insert, select
 
+from fairlens_backend import config
 from fairlens_backend.storage.event_tables import CountGroup, CountSeries
 from fairlens_backend.storage.session import current_session
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,10 @@ class Series:
     model: str
     version: str
     attributes: tuple[str, ...]
+
+
+_numbers: dict[str, dict[Series, int]] = {}
+_groups: dict[str, dict[int, dict[tuple[str, ...], int]]] = {}
 
 
 def of_model(tenant: str, model: str, version: str | None = None) -> list[tuple[int, Series]]:
@@ -35,7 +45,35 @@ def by_id(number: int) -> Series:
 
 
 def id_of(series: Series) -> int:
-    """The number of a series; made when it is new. Behind the writers' lock."""
+    """The number of a series; made when it is new. Behind the writers' lock; a process remembers it."""
+    numbers = _remembered(_numbers)
+    if series not in numbers:
+        numbers[series] = _id_of(series)
+    return numbers[series]
+
+
+def remembered_groups(series_id: int, wanted: AbstractSet[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    """The numbers of a series' groups, read anew where one is wanted that this process does not know. To be added to.
+
+    Groups are never renumbered. What is remembered of a transaction that fails must be forgotten: `forget_memory`.
+    """
+    groups = _remembered(_groups)
+    if series_id not in groups or not wanted <= groups[series_id].keys():
+        groups[series_id] = groups_of(series_id)
+    return groups[series_id]
+
+
+def forget_memory() -> None:
+    """Drop what this process remembers."""
+    _numbers.clear()
+    _groups.clear()
+
+
+def _remembered(memory: dict[str, dict[Key, Value]]) -> dict[Key, Value]:
+    return memory.setdefault(config.current().sqlalchemy_url, {})
+
+
+def _id_of(series: Series) -> int:
     session = current_session()
     named = json.dumps(list(series.attributes))
     found = session.scalars(

@@ -6,13 +6,14 @@ and reads a page of the rest only where those are found.
 """
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 
 from fairlens_backend import config
 from fairlens_backend.storage.event_tables import EventIdPage, EventIdRun, IngestState
@@ -110,8 +111,8 @@ def forget_before(batch: int) -> None:
 def _write(entries: npt.NDArray[Any]) -> None:
     entries = entries[np.argsort(entries["key"])]
     session = current_session()
-    run = int(session.scalars(select(IngestState.next_run)).one())
-    session.execute(update(IngestState).values(next_run=run + 1))
+    state = session.get_one(IngestState, 1)
+    run, state.next_run = state.next_run, state.next_run + 1
     prints = (entries["key"] >> np.uint64(32)).astype("<u4")
     last_batch = int(entries["place"].max()) >> POSITION_BITS
     session.execute(
@@ -185,7 +186,16 @@ def _tier(n: int) -> int:
 
 
 def forget_memory() -> None:
-    """Drop what this process remembers; tests and forked workers call it."""
+    """Drop what this process remembers: what was read in a transaction that failed may not be so."""
+    with _memory_lock:
+        _memory.clear()
+
+
+def _after_fork() -> None:
+    """A lock that another thread of the parent held stays shut in the child."""
     global _memory_lock
     _memory_lock = threading.Lock()
     _memory.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

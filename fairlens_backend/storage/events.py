@@ -24,6 +24,7 @@ from fairlens_backend.storage.window_counts import Entries
 WRITERS_LOCK: Final = 0x6576656E7473  # "events": any number that no other appender takes
 MINUTE_US: Final = 60_000_000
 BINS: Final = SCORE_UNKNOWN + 1
+MAX_BATCH: Final = 2**event_ids.POSITION_BITS
 _STATE: Final = 1
 _AT_ONCE: Final = 300
 _POSITION: Final = 2**event_ids.POSITION_BITS - 1
@@ -86,30 +87,13 @@ def write(parts: Sequence[EventColumns], truth_of: TruthOf, now: datetime) -> No
     for part, fresh in zip(parts, np.split(new, ends[:-1]), strict=True):
         part.fresh = fresh
     waiting = early_labels.take([digest for digest, is_new in zip(digests, new, strict=True) if is_new])
-    session = current_session()
-    state = session.get_one(IngestState, _STATE, populate_existing=True)
-    batch, added, places = state.next_batch, [], []
-    deltas: dict[int, list[Entries]] = {}
+    by_series: dict[int, list[_Piece]] = {}
     for part in parts:
-        if not part.fresh.any():
-            continue
-        series_id = count_series.id_of(part.series)
-        cells = _cells(part, series_id)
-        kept = [digest for digest, is_new in zip(part.digests, part.fresh, strict=True) if is_new]
-        if waiting:
-            for i, digest in enumerate(kept):
-                if digest in waiting:
-                    cells[i] = _with_truth(cells[i], truth_of(part.series, waiting[digest]))
-        deltas.setdefault(series_id, []).append(_store(batch, series_id, part, cells, now))
-        added += kept
-        places.append((batch << event_ids.POSITION_BITS) + np.arange(len(kept)))
-        batch += 1
-    if not added:
-        return
-    state.next_batch = batch
-    session.flush()
-    event_ids.add(added, np.concatenate(places))
-    window_counts.add_deltas({one: _summed(entries) for one, entries in deltas.items()})
+        if part.fresh.any():
+            series_id = count_series.id_of(part.series)
+            by_series.setdefault(series_id, []).append(_piece(part, series_id, waiting, truth_of))
+    if by_series:
+        _store(by_series, now)
 
 
 def join(digests: Sequence[bytes], labels: Sequence[bytes], truth_of: TruthOf) -> list[str]:
@@ -196,33 +180,67 @@ def purge(before_minute: int, limit: int) -> int:
     return len(old)
 
 
-def _store(batch: int, series_id: int, part: EventColumns, cells: npt.NDArray[Any], now: datetime) -> Entries:
-    at_us, scores = part.at_us[part.fresh], part.scores[part.fresh]
-    minutes = at_us // MINUTE_US
+@dataclass(frozen=True)
+class _Piece:
+    """New decisions of one series."""
+
+    digests: list[bytes]
+    at_us: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    cells: npt.NDArray[np.int64]
+
+
+def _piece(part: EventColumns, series_id: int, waiting: dict[bytes, bytes], truth_of: TruthOf) -> _Piece:
+    cells = _cells(part, series_id)
+    kept = [digest for digest, is_new in zip(part.digests, part.fresh, strict=True) if is_new]
+    if waiting:
+        for i, digest in enumerate(kept):
+            if digest in waiting:
+                cells[i] = _with_truth(cells[i], truth_of(part.series, waiting[digest]))
+    return _Piece(kept, part.at_us[part.fresh], part.scores[part.fresh], cells)
+
+
+def _store(by_series: dict[int, list[_Piece]], now: datetime) -> None:
+    """Write what one transaction takes: of each series as few batches as hold it."""
     session = current_session()
-    session.execute(
-        insert(EventBatch),
-        [
-            {
-                "id": batch,
-                "series_id": series_id,
-                "received_at": now,
-                "first_minute": int(minutes.min()),
-                "last_minute": int(minutes.max()),
-                "n": len(cells),
-                "numbers": at_us.astype("<i8").tobytes() + scores.astype("<f8").tobytes(),
-            }
-        ],
-    )
-    session.execute(insert(EventCells), [{"batch_id": batch, "cells": cells.astype("<i4").tobytes()}])
-    return window_counts.entries_of(minutes, cells, np.ones(len(cells)), units_of(scores))
+    state = session.get_one(IngestState, _STATE)  # read by `lock`, behind the lock
+    batches, cells_of, digests, places, deltas = [], [], [], [], {}
+    for series_id, pieces in by_series.items():
+        at_us = np.concatenate([piece.at_us for piece in pieces])
+        scores = np.concatenate([piece.scores for piece in pieces])
+        cells = np.concatenate([piece.cells for piece in pieces])
+        minutes = at_us // MINUTE_US
+        digests += [digest for piece in pieces for digest in piece.digests]
+        deltas[series_id] = window_counts.entries_of(minutes, cells, np.ones(len(cells)), units_of(scores))
+        for start in range(0, len(cells), MAX_BATCH):
+            some = slice(start, start + MAX_BATCH)
+            batch, n = state.next_batch, len(cells[some])
+            state.next_batch = batch + 1
+            places.append((batch << event_ids.POSITION_BITS) + np.arange(n))
+            cells_of.append({"batch_id": batch, "cells": cells[some].astype("<i4").tobytes()})
+            batches.append(
+                {
+                    "id": batch,
+                    "series_id": series_id,
+                    "received_at": now,
+                    "first_minute": int(minutes[some].min()),
+                    "last_minute": int(minutes[some].max()),
+                    "n": n,
+                    "numbers": at_us[some].astype("<i8").tobytes() + scores[some].astype("<f8").tobytes(),
+                }
+            )
+    session.execute(insert(EventBatch), batches)
+    session.execute(insert(EventCells), cells_of)
+    event_ids.add(digests, np.concatenate(places))
+    window_counts.add_deltas(deltas)
 
 
 def _cells(part: EventColumns, series_id: int) -> npt.NDArray[np.int64]:
     """The cell of each new decision in its series; groups that are new there get their numbers."""
-    known = count_series.groups_of(series_id)
     codes = part.codes[part.fresh]
-    occurring = sorted({part.groups[code] for code in np.unique(codes)} - set(known))
+    there = {part.groups[code] for code in np.unique(codes)}
+    known = count_series.remembered_groups(series_id, there)
+    occurring = sorted(there - known.keys())
     if len(known) + len(occurring) > MAX_GROUPS:
         raise InvalidInput(
             f"The protected attributes {', '.join(part.series.attributes)} would make more than {MAX_GROUPS} groups; an"

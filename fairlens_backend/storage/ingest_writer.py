@@ -4,21 +4,25 @@ A commit waits for the disk. Whoever gets the process's turn writes for all that
 answer there; each answers its caller only after the commit. Processes queue at the database's own lock.
 """
 
+import fcntl
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from fairlens_backend import config
 from fairlens_backend.errors import FairLensError, Unavailable
-from fairlens_backend.storage import dead_letters, early_labels, event_ids, events
+from fairlens_backend.storage import count_series, dead_letters, early_labels, event_ids, events
 from fairlens_backend.storage.dead_letters import NewLetter
 from fairlens_backend.storage.events import EventColumns, TruthOf
-from fairlens_backend.storage.session import unit_of_work
+from fairlens_backend.storage.session import is_postgresql, unit_of_work
 
 MAX_JOINED: Final = 16
+LOCK_FILE: Final = "ingest.lock"
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,45 @@ def _write_waiting() -> None:
 def _tried(taken: list[Submission]) -> FairLensError | None:
     """Write all of them or nothing; the error that is somebody's answer."""
     try:
-        with unit_of_work():
+        with _process_turn(), unit_of_work():
             _apply(taken)
     except FairLensError as error:
-        event_ids.forget_memory()  # it may hold ids that were taken back
+        _forget()
         return error
     except BaseException as error:
-        event_ids.forget_memory()
+        _forget()
         _finish(taken, error)
         raise
     return None
+
+
+@contextmanager
+def _process_turn() -> Iterator[None]:
+    """Let the processes of this machine wait in a row for SQLite's lock.
+
+    SQLite's own waiting is a sleep of up to 0.1 s between tries, so that a process that keeps writing keeps the others out.
+    The kernel drops the lock of a process that dies. PostgreSQL queues by itself.
+    """
+    if is_postgresql():
+        yield
+        return
+    try:
+        path = config.current().data_path / LOCK_FILE
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield  # a full disk, or a folder that is not there: the database itself says what is wrong
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _forget() -> None:
+    """What this process remembers may have been taken back."""
+    event_ids.forget_memory()
+    count_series.forget_memory()
 
 
 def _apply(taken: Sequence[Submission]) -> None:
