@@ -111,14 +111,15 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     Unavailable : the database is locked, full or away; nothing was stored
     """
     ids, labels = _read_labels(body)
-    for i, label in enumerate(labels):
-        if canonical_label(label) is None:
-            raise InvalidInput(
-                f"labels.{i}.label is empty; a label was expected.",
-                field=f"labels.{i}.label",
-                expected="a label",
-            )
-    known = {(label.__class__, label): label_digest(label) for label in labels}
+    if any(canonical_label(label) is None for label in set(labels)):
+        place = next(i for i, label in enumerate(labels) if canonical_label(label) is None)
+        raise InvalidInput(
+            f"labels.{place}.label is empty; a label was expected.",
+            field=f"labels.{place}.label",
+            expected="a label",
+        )
+    # With its type: True and 1 are one member of a set, and not one label everywhere.
+    known = {one: label_digest(one[1]) for one in {(label.__class__, label) for label in labels}}
     digests = [known[label.__class__, label] for label in labels]
     # Of two labels of one event in a call the last one counts.
     last = dict(zip(event_ids.digests_of(sender.tenant, ids), digests, strict=True))

@@ -1,6 +1,8 @@
 """Single decisions on their way in: what is taken, what is set aside, and that the counts are those of the rows."""
 
 import itertools
+import json
+import random
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from fairlens_backend import count_keeper, security_utils
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, MalformedInput, NotFound, TooLarge
-from fairlens_backend.prediction_ingest import Sender, ingest
+from fairlens_backend.prediction_ingest import Sender, add_labels, ingest
 from fairlens_backend.storage import dead_letters, early_labels, session, tables
 from fairlens_backend.storage.session import read_snapshot
 from tests.ingest_kit import NOW, SENDER, brute_table, day_window, event, label, register, send
@@ -210,6 +212,22 @@ def test_labels_late_changed_repeated() -> None:
     assert label([("e1", "good")])["unchanged"] == 1
     assert label([("e1", "good"), ("e1", "bad")])["joined"] == 1
     assert counted() == brute_table([("yes", "bad", 0.75, "F", "30_50"), ("no", "bad", None, "F", "30_50")])
+
+
+def test_a_long_table_and_its_labels() -> None:
+    """1,200 decisions in columns are more than one stored batch; their labels, shuffled, find each its own."""
+    chance = random.Random(6)
+    ids = [f"e{i}" for i in range(1200)]
+    sexes, scores = [chance.choice("FM") for _ in ids], [chance.randrange(11) / 10 for _ in ids]
+    table = {"model_id": "hiring", "event_id": ids, "label": ["yes"] * 1200, "score": scores}
+    assert send({**table, "features": {"sex": sexes, "age": [20] * 1200}})["queued"] == 1200
+    truths = [chance.choice(["good", "bad"]) for _ in ids]
+    shuffled = chance.sample(range(1200), 1200)
+    columns = {"event_id": [ids[i] for i in shuffled], "label": [truths[i] for i in shuffled]}
+    assert add_labels(SENDER, json.dumps(columns).encode(), NOW)["joined"] == 1200
+    rows = [("yes", y, s, sex, "UNDER_30") for y, s, sex in zip(truths, scores, sexes, strict=True)]
+    assert counted() == brute_table(rows)
+    assert count_keeper.check_counts("acme", "hiring", NOW.date())[0]["equal"]
 
 
 def test_a_label_before_its_decision_waits() -> None:

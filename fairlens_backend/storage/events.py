@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
-from fairlens_backend.core.columns import CELLS, SCORE_UNKNOWN, TRUTH_UNKNOWN, units_of
+from fairlens_backend.core.columns import CELLS, SCORE_UNITS, SCORE_UNKNOWN, TRUTH_UNKNOWN, units_of
 from fairlens_backend.core.counts import MAX_GROUPS
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.storage import count_series, early_labels, event_ids, window_counts
@@ -24,10 +24,16 @@ from fairlens_backend.storage.window_counts import Entries
 WRITERS_LOCK: Final = 0x6576656E7473  # "events": any number that no other appender takes
 MINUTE_US: Final = 60_000_000
 BINS: Final = SCORE_UNKNOWN + 1
-MAX_BATCH: Final = 2**event_ids.POSITION_BITS
+MAX_BATCH: Final = (
+    512  # a late label reads and writes the row of its batch: small ones, since labels come scattered
+)
 _STATE: Final = 1
 _AT_ONCE: Final = 300
 _POSITION: Final = 2**event_ids.POSITION_BITS - 1
+
+_WRITE_CELLS: Final = (
+    update(EventCells).where(EventCells.batch_id == bindparam("batch")).values(cells=bindparam("content"))
+)
 
 TruthOf = Callable[[Series, bytes], int]
 """1 when a label, by its digest, is favourable in a series, else 0."""
@@ -111,7 +117,8 @@ def join(digests: Sequence[bytes], labels: Sequence[bytes], truth_of: TruthOf) -
         written = []
         for row in rows:
             cells = np.frombuffer(row.cells, dtype="<i4").copy()
-            numbers = np.frombuffer(row.numbers, dtype="<i8")
+            at_us = np.frombuffer(row.numbers, dtype="<i8", count=row.n)
+            scores = np.frombuffer(row.numbers, dtype="<f8", offset=8 * row.n)
             if row.series_id not in series:
                 series[row.series_id] = count_series.by_id(row.series_id)
             changes = moved.setdefault(row.series_id, [])
@@ -122,14 +129,17 @@ def join(digests: Sequence[bytes], labels: Sequence[bytes], truth_of: TruthOf) -
                 new = _with_truth(old, truth_of(series[row.series_id], labels[i]))
                 outcome[i] = "unchanged" if new == old else "joined"
                 if new != old:
-                    units = units_of(numbers[row.n + at : row.n + at + 1].view("<f8"))
-                    minute = int(numbers[at]) // MINUTE_US
-                    changes += [(minute, old, -1, -int(units[0])), (minute, new, 1, int(units[0]))]
+                    score = float(scores[at])
+                    units = (
+                        0 if score != score else round(score * SCORE_UNITS)
+                    )  # as `units_of`, without an array
+                    minute = int(at_us[at]) // MINUTE_US
+                    changes += [(minute, old, -1, -units), (minute, new, 1, units)]
                     cells[at], changed = new, True
             if changed:
-                written.append({"batch_id": row.id, "cells": cells.tobytes()})
+                written.append({"batch": row.id, "content": cells.tobytes()})
         if written:
-            session.execute(update(EventCells), written)
+            session.connection().execute(_WRITE_CELLS, written)
     window_counts.add_deltas(
         {
             one: window_counts.entries_of(*zip(*changes, strict=True))
