@@ -71,7 +71,7 @@ def test_fail_on_is_the_least_severity_that_fails(tmp_path, capsys, fail_on, cod
         (["--truth", "paid"], "no column 'paid'; there are"),
         (["--reference", "sex=Male"], "'Male' of sex; the groups are: F, M"),
         (["--reference", "sex"], "COLUMN=VALUE was expected"),
-        (["--favourable", "Yes", "--decision", "sex"], "occurs in column 'sex'"),
+        (["--favourable", "Yes", "--decision", "sex"], "each needs a column of its own"),
         (["--settings", "no-such.json"], "no-such.json cannot be read"),
         (["--output", "/no/such/folder/out.txt"], "cannot be written"),
     ],
