@@ -51,7 +51,7 @@ migrate: runtime ## bring the database to the newest schema
 	$(PY) -m alembic upgrade head
 
 bench: dev ## every script of benchmarks/, one after the other
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
+	@set -e; for script in benchmarks/[!_]*.py; do name=benchmarks.$$(basename $$script .py); echo "== $$name"; $(PY) -m $$name; done
 
 format: dev ## format and mend what ruff can
 	$(VENV)/bin/ruff check --fix .
