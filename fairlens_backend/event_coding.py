@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -12,9 +13,29 @@ from fairlens_backend.core.labels import UNKNOWN, canonical_label, matching
 from fairlens_backend.decision_layout import Layout
 
 MAX_REMEMBERED: Final = 20_000  # values of one column
-NOT_STORABLE: Final = "\0"
 
-Remembered = dict[tuple[type, Hashable], Any]
+
+class _Memory:
+    """What the values of one column were coded as. It is replaced and never emptied: other threads read it meanwhile."""
+
+    def __init__(self, code: Callable[[list[Any]], Sequence[Any]]) -> None:
+        self._code = code
+        self._known: dict[tuple[type, Hashable], Any] = {}
+
+    def coded(self, values: Sequence[Any]) -> list[Any]:
+        """The code of each value; with its type: True, 1 and 1.0 are one key of a dict, and not one label."""
+        known = self._known
+        try:
+            return [known[value.__class__, value] for value in values]
+        except KeyError:
+            pass
+        every = {(value.__class__, value) for value in values}
+        new = [key for key in every if key not in known]
+        if len(known) + len(new) > MAX_REMEMBERED:
+            self._known = known = {}
+            new = list(every)
+        known.update(zip(new, self._code([value for _, value in new]), strict=True))
+        return [known[value.__class__, value] for value in values]
 
 
 class Coder:
@@ -38,9 +59,9 @@ class Coder:
         self.favourable_labels = frozenset(
             label_digest(value) for value in layout.truth_favourable or layout.favourable
         )
-        self._decisions: Remembered = {}
-        self._truths: Remembered = {}
-        self._labels: dict[str, Remembered] = {name: {} for name in layout.protected}
+        self._decisions = _Memory(self._decide)
+        self._truths = _Memory(self._judge)
+        self._labels = {name: _Memory(partial(self._grouped, name)) for name in layout.protected}
         self._missing = layout.missing_values
 
     def cells(
@@ -54,10 +75,10 @@ class Coder:
         truth : the true outcomes, None where not known; None when none is
         score : shape (n,), NaN where there is none
         """
-        decision = np.array(_coded(self._decisions, label, self._decide), dtype=np.int64)
+        decision = np.array(self._decisions.coded(label), dtype=np.int64)
         y = np.full(len(decision), TRUTH_UNKNOWN, dtype=np.int64)
         if truth is not None:
-            y = np.array(_coded(self._truths, truth, self._judge), dtype=np.int64)
+            y = np.array(self._truths.coded(truth), dtype=np.int64)
         return cell_of(decision, y, score)
 
     def groups(self, values: dict[str, Sequence[Any]]) -> tuple[npt.NDArray[np.int64], list[tuple[str, ...]]]:
@@ -74,7 +95,7 @@ class Coder:
 
     def labels(self, name: str, values: Sequence[Any]) -> list[str]:
         """The group's label of each value of one attribute; one with a NUL is given as it is."""
-        return _coded(self._labels[name], values, lambda new: self._grouped(name, new))
+        return self._labels[name].coded(values)
 
     def _decide(self, values: list[Any]) -> list[int]:
         return [int(one) for one in matching(map(_text, values), self.layout.favourable)]
@@ -103,20 +124,3 @@ def label_digest(value: Any) -> bytes:
 
 def _text(value: Any) -> str:
     return canonical_label(value) or ""
-
-
-def _coded(
-    remembered: Remembered, values: Sequence[Any], code: Callable[[list[Any]], list[Any]]
-) -> list[Any]:
-    # With its type: True, 1 and 1.0 are one key of a dict, and not one label.
-    try:
-        return [remembered[value.__class__, value] for value in values]
-    except KeyError:
-        pass
-    new = {(value.__class__, value) for value in values} - remembered.keys()
-    if len(remembered) + len(new) > MAX_REMEMBERED:
-        remembered.clear()
-        new = {(value.__class__, value) for value in values}
-    keys = list(new)
-    remembered.update(zip(keys, code([value for _, value in keys]), strict=True))
-    return [remembered[value.__class__, value] for value in values]
