@@ -102,6 +102,8 @@ def test_features_of_a_submission_give_the_metrics_on_rows(people, form):
         lines = [f"{row['decision']},{row['sex']},{row['income']},{row['s']}" for row in body.pop("rows")]
         content = "\n".join(["decision,sex,income,s", *lines]).encode()
         audit = assert_envelope(people.monitor.upload(SUBMIT, body, content=content), 200)
+        for one in (audit, plain):
+            del one["attributes"]["sex"]["temporal_drift_index"]  # it also knows the audits before
         assert audit["attributes"] == plain["attributes"]
     else:
         del body["features"]
