@@ -21,6 +21,7 @@ _NOT_FROM_COUNTS: Final = frozenset(
 )
 _SAME: Final = 1e-12
 # of an audit that does not say how often
+_THEIL: Final = "theil_index"
 _RESAMPLES: Final = 1_000
 
 
@@ -199,7 +200,10 @@ def _from_counts(result: Mapping[str, Any], table: CountTable, policy: Policy) -
 def _resampling(result: Mapping[str, Any], policy: Policy) -> tuple[int, int]:
     """Seed and number: as then where values may change, else 0, since what resampling gave was stored."""
     then = result.get("resampling", {})
-    if result.get("settings", {}).get("min_group_size") == policy.min_group_size:
+    settings = result.get("settings", {})
+    # The Theil index is tested against its limit: under another limit it is another test.
+    same_limit = settings.get("thresholds", {}).get(_THEIL) == policy.threshold(_THEIL)
+    if settings.get("min_group_size") == policy.min_group_size and same_limit:
         return 0, 0
     return then.get("seed", 0), then.get("n_resamples", _RESAMPLES)
 

@@ -24,9 +24,9 @@ def people(n: int = 3000, seed: int = 0) -> RowSample:
 
 
 def test_numbers_thresholds_and_directions_are_those_of_the_statistics() -> None:
-    """STATISTICS section 2: 9 (0.85, <), 10 (0.06, >), 17 (0.85, <); 1–12 decide; each has a file of its name."""
+    """STATISTICS section 2: 9 (0.85, <), 10 (0.06, >), 17 (0.85, <); 10 decides by itself; each has a file of its name."""
     assert [(m.name, m.number, m.threshold, m.breached_when, m.decides) for m in ROW_METRICS] == [
-        ("individual_fairness_score", 9, 0.85, "below", True),
+        ("individual_fairness_score", 9, 0.85, "below", False),
         ("counterfactual_fairness", 10, 0.06, "above", True),
         ("consistency", 17, 0.85, "below", False),
     ]
