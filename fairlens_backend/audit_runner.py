@@ -190,6 +190,8 @@ def run(
     counts = table.to_dict()
     if context.sources is not None:
         counts["audits"] = list(context.sources)
+    if references:
+        counts["reference_groups"] = references
     text = None
     if assessment["alert"]:
         text = alert_notifier.compose_alert_text(assessment, subject.model, subject.version, record_id, now)

@@ -48,7 +48,7 @@ def audit_window(tenant: str, model: str, wanted: WindowAuditRequest, now: datet
     simulated = sum(one.drift_level is not None for one in summed)
     if simulated:
         remarks.append(f"{simulated} of the {len(summed)} audits summed are of simulated data.")
-    references, said = _references(subject, table)
+    references, said = _references({**_declared_before(summed), **subject.reference_groups}, table)
     subject = replace(
         subject,
         version=versions[-1] if len(versions) == 1 else subject.version,
@@ -110,10 +110,18 @@ def _table(counts: Mapping[str, Any], attributes: list[str]) -> CountTable:
     return CountTable.from_dict(counts).marginal(attributes)
 
 
-def _references(subject: Subject, table: CountTable) -> tuple[dict[str, str], list[str]]:
+def _declared_before(summed: Sequence[Counted]) -> dict[str, str]:
+    """The reference groups that the summed audits declared, the newest one's word for each attribute."""
+    newest_last = sorted(summed, key=lambda one: one.audit_id)
+    return {
+        name: group for one in newest_last for name, group in one.counts.get("reference_groups", {}).items()
+    }
+
+
+def _references(declared: Mapping[str, str], table: CountTable) -> tuple[dict[str, str], list[str]]:
     """The declared reference groups that occur; a window may lack one, and that is no mistake of the caller's."""
     kept, said = {}, []
-    for attribute, group in subject.reference_groups.items():
+    for attribute, group in declared.items():
         if attribute not in table.attributes:
             continue
         if any(labels == (canonical_label(group),) for labels in table.marginal([attribute]).groups):
