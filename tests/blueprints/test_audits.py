@@ -296,3 +296,11 @@ def test_nothing_is_lost_when_a_window_holds_many_audits(people, two, monkeypatc
     assert assert_envelope(people.monitor.post(WINDOW, {}), 200)["sample_size"] == 400
     with session.read_snapshot() as rows:
         assert rows.query(tables.Audit).filter_by(tenant=people.tenant).count() == 3
+
+
+def test_a_window_keeps_the_reference_groups_that_were_declared(people):
+    """Submissions compared with b, where a has the higher rate: the window is compared with b too."""
+    for _ in range(2):
+        assert_envelope(people.monitor.post(SUBMIT, submission(reference_groups={"race": "b"})), 200)
+    audit = assert_envelope(people.monitor.post(WINDOW, {}), 200)
+    assert audit["reference_groups"]["race"] == {"group": "b", "chosen": "declared"}
