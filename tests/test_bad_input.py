@@ -112,7 +112,7 @@ def test_fields_of_an_evaluation(
         ({"columns": {"decision": "verdict", "protected": ["race"]}}, "columns"),
         ({"columns": {"decision": "decision", "protected": ["sex"]}}, "columns"),
         ({"columns": {"decision": "decision", "protected": ["race"], "truth": "outcome"}}, "columns"),
-        ({"columns": {"decision": "decision", "protected": ["race"], "score": "race"}}, "rows.0.race"),
+        ({"columns": {"decision": "decision", "protected": ["race"], "score": "race"}}, "columns.protected"),
         ({"columns": {"decision": "", "protected": ["race"]}}, "columns.decision"),
         ({"favourable": ...}, "favourable.decision"),
         ({"favourable": {"decision": ["yes"]}}, "favourable.decision"),
