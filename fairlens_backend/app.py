@@ -49,7 +49,19 @@ from fairlens_backend.schemas._base import Envelope
 from fairlens_backend.schemas.checks import EvaluateRequest, RegisterRequest, SubmitRequest
 from fairlens_backend.storage import migrate, session
 
-BLUEPRINTS = (operations, auth_blueprint, evaluate, ingest, audits, catalogue, trend, drift, audit, models, admin)
+BLUEPRINTS = (
+    operations,
+    auth_blueprint,
+    evaluate,
+    ingest,
+    audits,
+    catalogue,
+    trend,
+    drift,
+    audit,
+    models,
+    admin,
+)
 CLOCK_JOBS = {
     "publish_evidence": lambda now: compliance_logger.publish(),
     "purge_expired": account_manager.purge_expired,
