@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import socket
@@ -433,9 +434,13 @@ def test_a_server_that_drips_cannot_hold_the_sender() -> None:
 
 
 def test_no_key_and_no_value_reaches_the_log(
-    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is logged says what happened, not to whom."""
+    # Other libraries in the process may have configured logging, which switches off the loggers there were.
+    monkeypatch.setattr(logging.getLogger("fairlens_sdk"), "disabled", False)
+    monkeypatch.setattr(logging.getLogger("fairlens_sdk"), "propagate", True)
+    caplog.set_level(logging.WARNING, logger="fairlens_sdk")
     server.script = [Do(500)] * 6 + [Do(422)]
     client = connect(server)
     client.log_prediction({"name": "Erika Mustermann"}, 1)

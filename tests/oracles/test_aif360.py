@@ -15,11 +15,13 @@ from fairlens_backend.core.metrics.consistency import agreement_of_neighbours
 from tests.oracles.rows import PUBLISHED, Published, audited, close, expand, tables
 
 logging.disable(logging.WARNING)  # it warns of every optional package that it does not find
-aif_datasets = pytest.importorskip(
-    "aif360.datasets", reason="AIF360 is not installed (pip install 'fairlens[oracle]')"
-)
-aif_metrics = pytest.importorskip("aif360.metrics")
-logging.disable(logging.NOTSET)
+try:
+    aif_datasets = pytest.importorskip(
+        "aif360.datasets", reason="AIF360 is not installed (pip install 'fairlens[oracle]')"
+    )
+    aif_metrics = pytest.importorskip("aif360.metrics")
+finally:
+    logging.disable(logging.NOTSET)  # also where the package is absent and the file skips
 
 
 def asked(rows: pd.DataFrame, attribute: str, group: str, reference: str) -> Any:
