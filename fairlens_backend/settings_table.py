@@ -1,0 +1,126 @@
+"""The settings table: each setting once, typed, with its unit in a sentence. `config` reads and checks them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+def setting(default: str, sentence: str, choices: tuple[str, ...] = (), minimum: float | None = None) -> Any:
+    """One setting: its default as text, what it means, and what it may be."""
+    return field(
+        default=None,
+        metadata={"default": default, "sentence": sentence, "choices": choices, "minimum": minimum},
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting. `data_dir` is the environment's `DATA_DIR`, and so on."""
+
+    environment: str = setting(
+        "development", "development or production", choices=("development", "production")
+    )
+    host: str = setting("127.0.0.1", "address that `python fairlens_backend/app.py` binds")
+    port: int = setting("5050", "port that the server binds", minimum=0)
+    data_dir: str = setting(
+        "instance", "folder of the database, the compliance log, the anchors and development secrets"
+    )
+    models_dir: str = setting("models", "folder of model artefacts")
+    tenant_artefacts: bool = setting(
+        "false", "whether other tenants' administrators may upload artefacts: code that runs in this server"
+    )
+    database_url: str = setting(
+        "",
+        "SQLAlchemy URL; empty means SQLite in DATA_DIR; postgresql+psycopg://user:pw@host/db in production",
+    )
+    database_busy_timeout_ms: int = setting(
+        "15000", "milliseconds a writer waits for SQLite's lock before it answers 503", minimum=0
+    )
+    log_level: str = setting(
+        "info", "debug, info, warning or error", choices=("debug", "info", "warning", "error")
+    )
+
+    jwt_secret: str = setting("", "secret that signs tokens, at least 32 characters; no default")
+    jwt_access_expire: int = setting("900", "seconds an access token lives", minimum=1)
+    jwt_refresh_expire: int = setting("2592000", "seconds a refresh token lives", minimum=1)
+    admin_username: str = setting("admin", "name of the first administrator, made at the first start")
+    admin_password: str = setting(
+        "", "password of the first administrator, at least 12 characters; no default"
+    )
+    login_max_failures: int = setting("5", "failed logins in a row that lock an account", minimum=1)
+    login_lock_s: int = setting("900", "seconds an account stays locked", minimum=1)
+
+    fernet_key: str = setting(
+        "", "master key: wraps the data keys that encrypt alert texts, keys the personal hashes; no default"
+    )
+    key_provider: str = setting(
+        "environment",
+        "where the master key lives: environment, aws_kms or vault",
+        choices=("environment", "aws_kms", "vault"),
+    )
+    kms_key_id: str = setting(
+        "", "KEY_PROVIDER=aws_kms: id or ARN of the KMS key that decrypts KMS_CIPHERTEXT"
+    )
+    kms_ciphertext: str = setting("", "KEY_PROVIDER=aws_kms: the master key encrypted by KMS, base64")
+    vault_addr: str = setting("", "KEY_PROVIDER=vault: address of HashiCorp Vault, https://…")
+    vault_token: str = setting("", "KEY_PROVIDER=vault: token that may read VAULT_SECRET_PATH")
+    vault_secret_path: str = setting(
+        "secret/data/fairlens", "KEY_PROVIDER=vault: KV v2 path whose field fernet_key is the master key"
+    )
+
+    webhook_url: str = setting("", "where alerts are posted; empty means nowhere")
+    webhook_secret: str = setting("", "secret that signs webhooks (HMAC-SHA256); needed with WEBHOOK_URL")
+    webhook_timeout_s: float = setting("5", "seconds one delivery may take", minimum=0.1)
+    webhook_max_attempts: int = setting(
+        "8", "deliveries tried before a message is set aside as undeliverable", minimum=1
+    )
+    webhook_allow_private: bool = setting(
+        "false", "whether webhooks may go to private and loopback addresses, and by plain http in production"
+    )
+    clock_enabled: bool = setting(
+        "true", "whether this process delivers webhooks and repairs evidence in the background"
+    )
+    clock_interval_s: float = setting("5", "seconds between two ticks of the clock", minimum=0.05)
+
+    cors_origins: str = setting(
+        "", "origins that browsers may call from, separated by commas; empty means none"
+    )
+    trusted_proxies: int = setting(
+        "0", "reverse proxies in front whose X-Forwarded-For is believed", minimum=0
+    )
+    rate_limit_default: str = setting("600 per minute", "calls an address may make to any one endpoint")
+    rate_limit_login: str = setting("20 per minute", "login and refresh calls an address may make")
+    rate_limit_storage: str = setting(
+        "memory://",
+        "where call counts are kept; memory:// counts in each worker for itself, redis://… for all",
+    )
+    max_json_bytes: int = setting("10485760", "bytes a JSON body may have", minimum=1)
+    max_upload_bytes: int = setting("209715200", "bytes an upload may have; unpacked times 10", minimum=1)
+    max_attribute_groups: int = setting("1000", "different values a protected attribute may have", minimum=2)
+    rate_limit_ingest: str = setting("10000 per minute", "calls an API key may make of each /v1/predictions")
+    ingest_max_ahead_s: float = setting("3600", "seconds an event may be ahead of the clock", minimum=0)
+    early_label_days: float = setting("30", "days a label waits for its decision", minimum=0)
+    raw_events_days: float = setting("90", "days single decisions are kept; counts stay", minimum=1)
+    min_free_disk_mb: int = setting("50", "megabytes free in DATA_DIR under which readiness fails", minimum=0)
+
+    @property
+    def production(self) -> bool:
+        """Whether secrets must have been given and the schema must be up to date at the start."""
+        return self.environment == "production"
+
+    @property
+    def data_path(self) -> Path:
+        """`data_dir`, absolute; a relative one is below the project's root."""
+        return PROJECT_ROOT / self.data_dir
+
+    @property
+    def models_path(self) -> Path:
+        """`models_dir`, absolute; a relative one is below the project's root."""
+        return PROJECT_ROOT / self.models_dir
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """`database_url`, or SQLite in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_path / 'fairlens.db'}"
