@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from fairlens_backend import __version__, cli
+from fairlens_backend.commands import _console
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -194,11 +195,11 @@ def read_until(controller: int, end: str) -> str:
 def test_the_bar_is_drawn_on_a_terminal(monkeypatch):
     """Share, size and time left, each on the same line; cleared at the end; not for what is done at once."""
     moments = iter([0.0, 0.2, 1.0, 1.05, 2.0])
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(_console.time, "monotonic", lambda: next(moments))
     controller, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as screen:
         monkeypatch.setattr(sys, "stderr", screen)
-        bar = cli._Bar()
+        bar = _console.Bar()
         assert bar.shown
         for done in (10, 50, 55, 100):
             bar(done, 100)
