@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 export OMP_NUM_THREADS ?= 1
-STRICT := fairlens_backend/core fairlens_backend/schemas fairlens_backend/errors.py fairlens_backend/config.py \
+STRICT := fairlens_backend/core fairlens_backend/schemas fairlens_backend/errors.py fairlens_backend/config.py fairlens_backend/settings_table.py \
 	sdk/fairlens_sdk
 
 .PHONY: help run test test-postgres check train docs smoke migrate bench format clean runtime dev lock lint layout types floors documents

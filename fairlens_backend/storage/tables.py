@@ -267,4 +267,10 @@ class Heartbeat(Base):
 
 
 # Last, since they are made on the Base above: whoever knows the tables knows these too.
-from fairlens_backend.storage import event_tables  # noqa: E402, F401
+from fairlens_backend.storage import (  # noqa: E402
+    alert_tables,  # noqa: F401
+    detail_tables,  # noqa: F401
+    event_tables,  # noqa: F401
+    ledger_tables,  # noqa: F401
+    schedule_tables,  # noqa: F401
+)

@@ -1,0 +1,1 @@
+"""The tables of what events say beside their decision."""

@@ -1,0 +1,1 @@
+"""The tables of the clock: schedules of models, and windows that were audited."""
