@@ -1,30 +1,38 @@
-"""Where the disparate impact ratio is heading: a line through the last checks and what it implies."""
+"""Where the disparate impact ratio is heading: `core.drift.prediction` of plain numbers, oldest first."""
 
 import math
 import numbers
 import operator
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from fairlens_backend.core.drift import prediction
+from fairlens_backend.core.drift.prediction import MIN_CHECKS, RETRAIN_AT, WARN_AT, Action
+from fairlens_backend.core.drift.series import Check, Series
 from fairlens_backend.errors import InvalidInput
 
-CONFIDENCE = 0.95
-MIN_CHECKS = 3
-RETRAIN_AT = 0.8
-WARN_AT = 0.3
+__all__ = [
+    "MIN_CHECKS",
+    "RETRAIN_AT",
+    "WARN_AT",
+    "Action",
+    "DriftPrediction",
+    "predict_drift",
+    "recommended_action",
+]
 
-Action = Literal["retrain", "warn", "none"]
+CONFIDENCE = 0.95
+
 _Floats = npt.NDArray[np.float64]
 
-# Comparisons with a threshold are made with this tolerance (STATISTICS section 3).
-_TOLERANCE = 1e-9
 # Beyond any ratio of two shares of a table, and small enough that squares stay finite.
 _LARGEST = 1e12
-# Resampled residuals held in memory at once: 32 MB.
-_BLOCK = 4_000_000
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_APART = timedelta(hours=1)
 
 
 class DriftPrediction(TypedDict):
@@ -102,62 +110,30 @@ def predict_drift(
     threshold = limit
     horizon = _whole_number("horizon", horizon, 1, 1000)
     n_resamples = _whole_number("n_resamples", n_resamples, 100, 100_000)
-    rng = np.random.default_rng(_whole_number("seed", seed, 0, None))
+    seed = _whole_number("seed", seed, 0, None)
     ratios = _series("recent_dirs", recent_dirs)
     spread = np.full(ratios.shape, np.nan) if variances is None else _series("variances", variances)
     if len(spread) != len(ratios):
         raise _refusal("variances", len(spread), f"{len(ratios)} entries, one for each of recent_dirs")
 
-    place = np.flatnonzero(~np.isnan(ratios))
-    n_checks = len(place)
-    if n_checks < MIN_CHECKS:
-        reason = (
-            f"{n_checks} usable checks of {len(ratios)}, {MIN_CHECKS} needed: where the disparate impact ratio "
-            "is heading is unknown, which does not mean fair"
-        )
-        return DriftPrediction(
-            status="insufficient_data",
-            reason=reason,
-            predicted_dir=None,
-            interval=None,
-            confidence=CONFIDENCE,
-            probability=None,
-            checks_to_breach=None,
-            slope_per_check=None,
-            action=None,
-            n_checks=n_checks,
-            threshold=threshold,
-            horizon=horizon,
-        )
-
-    # Places are counted from the last one, so the line's constant is its value now.
-    x = (place - (len(ratios) - 1)).astype(np.float64)
-    y, weight, next_weight = ratios[place], *_weights(spread[place])
-    now, slope = _weighted_line(x, y, weight)
-    predicted = now + slope * horizon
-    error = _prediction_errors(
-        x, y - (now + slope * x), weight, next_weight, float(horizon), n_resamples, rng
+    answer = prediction.predict(
+        _as_series(ratios, spread, threshold),
+        last=max(1, len(ratios)),
+        horizon=horizon,
+        seed=seed,
+        n_resamples=n_resamples,
     )
-    tail = (1.0 - CONFIDENCE) / 2.0
-    lo, hi = np.quantile(predicted + error, [tail, 1.0 - tail]).tolist()
-    probability = float(np.mean(predicted + error < threshold - _TOLERANCE))
-    checks_to_breach = _checks_to_breach(now, slope, threshold)
-    ahead = "the next check" if horizon == 1 else f"the check {horizon} ahead"
     return DriftPrediction(
-        status="ok",
-        reason=(
-            f"a line through {n_checks} checks stands at {max(0.0, now):.3f} and changes by {slope:+.4f} a check; {ahead} "
-            f"is under {threshold:g} with probability {probability:.2f}"
-        ),
-        predicted_dir=max(0.0, predicted),
-        # An interval always contains its own value, also where few draws leave a quantile just past it.
-        interval=[max(0.0, min(lo, predicted)), max(0.0, hi, predicted)],
+        status=answer["status"],
+        reason=answer["reason"],
+        predicted_dir=answer["predicted"],
+        interval=answer["interval"],
         confidence=CONFIDENCE,
-        probability=probability,
-        checks_to_breach=checks_to_breach,
-        slope_per_check=slope,
-        action=recommended_action(probability, already_under=checks_to_breach == 0, slope=slope),
-        n_checks=n_checks,
+        probability=answer["probability"],
+        checks_to_breach=answer["checks_to_breach"],
+        slope_per_check=answer["slope_per_check"],
+        action=answer["action"],
+        n_checks=answer["n_checks"],
         threshold=threshold,
         horizon=horizon,
     )
@@ -181,71 +157,20 @@ def recommended_action(probability: float, *, already_under: bool, slope: float)
 
     Source: STATISTICS section 5.
     """
-    if probability >= RETRAIN_AT or (already_under and slope <= 0):
-        return "retrain"
-    return "warn" if probability >= WARN_AT else "none"
+    return prediction.action_for(probability, already_beyond=already_under, outward=-slope)
 
 
-def _weights(variances: _Floats) -> tuple[_Floats, float]:
-    """Relative weights of the checks, the most precise 1, and the weight of the coming check."""
-    known = variances > 0
-    if not known.any():
-        return np.ones(len(variances)), 1.0
-    filled = np.where(known, variances, np.median(variances[known]))
-    # A check a thousand times noisier than the best one says nothing; below that its weight would only lose digits.
-    weight = np.maximum(filled.min() / filled, 1e-6)
-    return weight, float(max(filled.min() / np.median(filled), 1e-6))
-
-
-def _weighted_line(x: _Floats, y: _Floats, weight: _Floats) -> tuple[float, float]:
-    """Value at x = 0 and slope of the weighted least-squares line."""
-    x_mean, y_mean = np.average(x, weights=weight), np.average(y, weights=weight)
-    slope = float(np.sum(weight * (x - x_mean) * (y - y_mean)) / np.sum(weight * (x - x_mean) ** 2))
-    # Rounding of a level series is no trend.
-    slope = 0.0 if abs(slope) < 1e-12 else slope
-    return float(y_mean - slope * x_mean), slope
-
-
-def _prediction_errors(
-    x: _Floats,
-    residual: _Floats,
-    weight: _Floats,
-    next_weight: float,
-    x_next: float,
-    n_resamples: int,
-    rng: np.random.Generator,
-) -> _Floats:
-    """Draws of (coming check − its prediction): noise of that check and error of the fitted line, shape (n_resamples,)."""
-    n = len(x)
-    total, x_mean = weight.sum(), np.average(x, weights=weight)
-    around = x - x_mean
-    sum_squares = np.sum(weight * around**2)
-    left_over = 1.0 - weight * (1.0 / total + around**2 / sum_squares)
-    # A check that the line must pass through (leverage 1) tells nothing about the noise.
-    adjusted = np.sqrt(weight) * residual / np.sqrt(np.maximum(left_over, _TOLERANCE))
-    adjusted -= adjusted.mean()
-    # The refitted line is linear in the resampled residuals, so a refit is one product with this row.
-    pull = np.sqrt(weight) * (1.0 / total + around * (x_next - x_mean) / sum_squares)
-
-    line_error = np.empty(n_resamples)
-    step = max(1, _BLOCK // n)
-    for start in range(0, n_resamples, step):
-        stop = min(start + step, n_resamples)
-        line_error[start:stop] = adjusted[rng.integers(0, n, (stop - start, n))] @ pull
-    own_noise = adjusted[rng.integers(0, n, n_resamples)] / math.sqrt(next_weight)
-    scale: _Floats = np.sqrt((n - 2) / rng.chisquare(n - 2, n_resamples))
-    errors: _Floats = scale * (own_noise - line_error)
-    return errors
-
-
-def _checks_to_breach(now: float, slope: float, threshold: float) -> int | None:
-    """The first coming check, from 1, at which the line is under the threshold; 0 when it is now, None for never."""
-    room = now - (threshold - _TOLERANCE)
-    if room < 0:
-        return 0
-    if slope > -_TOLERANCE:
-        return None
-    return math.floor(room / -slope) + 1
+def _as_series(ratios: _Floats, spread: _Floats, threshold: float) -> Series:
+    """The ratios as checks an hour apart; when they were made is not known and does not matter."""
+    checks = [
+        Check(
+            _FIRST + place * _APART,
+            None if math.isnan(ratio) else float(ratio),
+            None if math.isnan(variance) else float(variance),
+        )
+        for place, (ratio, variance) in enumerate(zip(ratios, spread, strict=True))
+    ]
+    return Series("", "", "disparate_impact_ratio", threshold, "below", checks)
 
 
 def _series(field: str, values: Any) -> _Floats:

@@ -15,6 +15,8 @@ MIN_CHECKS: Final = 3
 RETRAIN_AT: Final = 0.8
 WARN_AT: Final = 0.3
 _TAIL: Final = 0.025
+# Resampled residuals held in memory at once: 32 MB.
+_BLOCK: Final = 4_000_000
 
 
 class Line(NamedTuple):
@@ -90,10 +92,19 @@ def predict(
         "probability": probability,
         "checks_to_breach": to_breach,
         "slope_per_check": line.slope,
-        "action": _action(series, probability, line),
+        "action": action_for(
+            probability, already_beyond=series.is_beyond(line.at_zero), outward=_outward(series, line)
+        ),
         **answer,
         "n_checks": len(place),
     }
+
+
+def action_for(probability: float, *, already_beyond: bool, outward: float) -> Action:
+    """What the probability of a breach calls for; `outward` is the slope toward the limit, positive is worse."""
+    if probability >= RETRAIN_AT or (already_beyond and outward >= 0):
+        return "retrain"
+    return "warn" if probability >= WARN_AT else "none"
 
 
 def weighted_line(x: FloatArray, y: FloatArray, weight: FloatArray) -> Line:
@@ -143,7 +154,11 @@ def _errors(
     adjusted -= adjusted.mean()
     # The refitted line is linear in the resampled residuals, so a refit is one product with this row.
     pull = np.sqrt(weight) * (1.0 / total + around * (x_next - x_mean) / sum_squares)
-    line_error = adjusted[rng.integers(0, n, (n_resamples, n))] @ pull
+    line_error = np.empty(n_resamples)
+    step = max(1, _BLOCK // n)
+    for start in range(0, n_resamples, step):
+        stop = min(start + step, n_resamples)
+        line_error[start:stop] = adjusted[rng.integers(0, n, (stop - start, n))] @ pull
     own_noise = adjusted[rng.integers(0, n, n_resamples)] / math.sqrt(next_weight)
     # As wide as Student's t: few residuals know little of their own spread.
     scale: FloatArray = np.sqrt((n - 2) / rng.chisquare(n - 2, n_resamples))
@@ -176,10 +191,3 @@ def _checks_to_breach(series: Series, line: Line) -> int | None:
     if series.breached_when == "outside":
         limit = math.copysign(limit, line.slope)
     return math.floor((limit - line.at_zero) / line.slope) + 1
-
-
-def _action(series: Series, probability: float, line: Line) -> Action:
-    already = series.is_beyond(line.at_zero)
-    if probability >= RETRAIN_AT or (already and _outward(series, line) >= 0):
-        return "retrain"
-    return "warn" if probability >= WARN_AT else "none"
