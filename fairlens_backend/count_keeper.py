@@ -83,6 +83,21 @@ def window_table(
         )
 
 
+def counted_days(tenant: str, model: str) -> list[date]:
+    """The days (UTC) of which something of a model may have been counted, oldest first.
+
+    Raises
+    ------
+    NotFound : nothing of this model was counted
+    """
+    with read_snapshot():
+        series = count_series.of_model(tenant, model)
+        if not series:
+            raise NotFound(f"Nothing of the model {model!r:.110} was counted.", model_name=model[:100])
+        days = window_counts.days_counted([series_id for series_id, _ in series])
+    return [_EPOCH + timedelta(days=day) for day in days]
+
+
 def rebuild_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:
     """Count a day (UTC) anew from the raw rows, in the place of its counts.
 

@@ -4,8 +4,8 @@ import shutil
 from typing import Any
 
 from fairlens_backend import compliance_logger, config
-from fairlens_backend.errors import FairLensError
-from fairlens_backend.storage import session
+from fairlens_backend.errors import ConfigurationError, FairLensError
+from fairlens_backend.storage import migrate, session
 
 MEGABYTE = 1_000_000
 
@@ -13,6 +13,20 @@ MEGABYTE = 1_000_000
 def check() -> dict[str, dict[str, Any]]:
     """Each part by name: `ok`, and what it says."""
     return {"database": _database(), "ledger": _ledger(), "disk": _disk()}
+
+
+def require_schema() -> None:
+    """Refuse to work on a database that is not as this code expects it.
+
+    Raises
+    ------
+    ConfigurationError : it was not migrated, or by another version
+    Unavailable : it does not answer
+    """
+    if not migrate.is_at_head():
+        raise ConfigurationError(
+            "The database's schema is not the one of this version. Run: make migrate", field="DATABASE_URL"
+        )
 
 
 def _database() -> dict[str, Any]:

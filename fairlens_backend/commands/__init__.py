@@ -5,9 +5,10 @@ Heavy rooms are imported inside `run`, so that `fairlens --help` is there at onc
 
 from types import ModuleType
 
-from fairlens_backend.commands import audit, metrics
+from fairlens_backend.commands import audit, metrics, rebuild_counts
 
 COMMANDS: tuple[ModuleType, ...] = (
     audit,
     metrics,
+    rebuild_counts,
 )

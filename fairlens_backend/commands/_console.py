@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,21 @@ BAR_AFTER_S: Final = 0.5
 BAR_EVERY_S: Final = 0.1
 
 
-class Bar:
-    """A bar on standard error while a file is read, on a terminal only, and not for what is done at once."""
+def megabytes(total: int) -> str:
+    """The size of a file, in words."""
+    return f"{total / 1e6:,.1f} MB"
 
-    def __init__(self) -> None:
+
+class Bar:
+    """A bar on standard error while work goes on, on a terminal only, and not for what is done at once.
+
+    Parameters
+    ----------
+    size : how the total is said
+    """
+
+    def __init__(self, size: Callable[[int], str] = megabytes) -> None:
+        self.size = size
         self.shown = sys.stderr.isatty()
         self._started = self._drawn = time.monotonic()
 
@@ -33,7 +44,7 @@ class Bar:
         share = min(1.0, done / total)
         left = f"{(now - self._started) * (1 - share) / share:.0f} s left" if share > 0 else ""
         drawn = ("#" * int(share * BAR_WIDTH)).ljust(BAR_WIDTH)
-        sys.stderr.write(f"\r[{drawn}] {share:4.0%} of {total / 1e6:,.1f} MB  {left}   ")
+        sys.stderr.write(f"\r[{drawn}] {share:4.0%} of {self.size(total)}  {left}   ")
         sys.stderr.flush()
 
     def clear(self) -> None:

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import and_, delete, insert, literal, or_, select, union_all
+from sqlalchemy import and_, delete, insert, literal, or_, select, union, union_all
 
 from fairlens_backend.core.columns import CELL_SHAPE, CELLS
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.storage import count_series
-from fairlens_backend.storage.event_tables import CountBucket, CountDelta
+from fairlens_backend.storage.event_tables import CountBucket, CountDelta, EventBatch
 from fairlens_backend.storage.session import current_session
 
 ENTRY: Final = np.dtype([("minute", "<i8"), ("cell", "<i4"), ("n", "<i4"), ("units", "<i8")])
@@ -147,6 +147,23 @@ def window_entries(series_id: int, first_minute: int, end_minute: int) -> Entrie
         return np.zeros(0, dtype=BUCKET)
     every = np.concatenate(parts)
     return _bucket(every["cell"], every["n"], every["units"])
+
+
+def days_counted(series_ids: Sequence[int]) -> list[int]:
+    """The days, counted from 1970, that some count or some raw row may be of; not only by the counts of days, which may be
+    what is damaged."""
+    first, last = CountDelta.first_minute // DAY, CountDelta.last_minute // DAY
+    bucket = CountBucket.start_minute // DAY
+    batch = EventBatch.first_minute // DAY, EventBatch.last_minute // DAY
+    found = union(
+        select(bucket, bucket).where(CountBucket.series_id.in_(series_ids), CountBucket.grain != MINUTE),
+        select(first, last).where(CountDelta.series_id.in_(series_ids)),
+        select(*batch).where(EventBatch.series_id.in_(series_ids)),
+    )
+    days: set[int] = set()
+    for begin, end in current_session().execute(found):
+        days.update(range(begin, end + 1))
+    return sorted(days)
 
 
 def tiles(first: int, end: int) -> list[tuple[int, int, int]]:
