@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PURPOSE_WRAP = b"fairlens data key wrapping v1"
 PURPOSE_ANONYMIZE = b"fairlens personal columns v1"
 PURPOSE_SIGN = b"fairlens record signature v1"
+PURPOSE_TOKENS = b"fairlens personal tokens v1"
 
 
 def sha256_hex(data: bytes) -> str:
@@ -153,6 +154,18 @@ def anonymize_df(df: "pd.DataFrame", cols: Sequence[str] = ("application_id",)) 
 def sign_record(record: dict[str, Any]) -> str:
     """HMAC-SHA256 over the record's canonical JSON, 64 hexadecimal digits, under a key derived from the master key."""
     return hmac.digest(_derive(PURPOSE_SIGN), canonical_json(record), "sha256").hex()
+
+
+def token_key(tenant: str, version: int = 1) -> bytes:
+    """64 bytes that make a tenant's tokens of personal data (AES-SIV), derived from the master key.
+
+    Parameters
+    ----------
+    version : counts up when the tenant's token key is changed; the keys before it stay derivable, so old tokens stay readable
+    """
+    # The number stands first and ends at the NUL: no tenant's name can make another's purpose.
+    info = PURPOSE_TOKENS + f"\0{version}\0{tenant}".encode()
+    return HKDF(algorithm=hashes.SHA256(), length=64, salt=None, info=info).derive(master_key())
 
 
 def _refuse() -> str:

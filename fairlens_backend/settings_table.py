@@ -103,6 +103,22 @@ class Settings:
     ingest_max_ahead_s: float = setting("3600", "seconds an event may be ahead of the clock", minimum=0)
     early_label_days: float = setting("30", "days a label waits for its decision", minimum=0)
     raw_events_days: float = setting("90", "days single decisions are kept; counts stay", minimum=1)
+    minute_counts_days: float = setting(
+        "90", "days counts are kept by the minute; older ones by the hour and day", minimum=1
+    )
+    dead_letter_days: float = setting("90", "days events that could not be taken are kept", minimum=1)
+    store_features: bool = setting(
+        "true", "whether features and tags of single decisions are kept, personal data in them as tokens"
+    )
+    phone_regions: str = setting(
+        "US", "countries whose national telephone numbers are expected, as ISO 3166 codes with commas"
+    )
+    first_names_csv: str = setting(
+        "", "file of name,female,male for the gender proxy; empty means the one that ships (US births)"
+    )
+    income_by_zip_csv: str = setting(
+        "", "file of zip and income brackets with households, for the income proxy; empty means none"
+    )
     min_free_disk_mb: int = setting("50", "megabytes free in DATA_DIR under which readiness fails", minimum=0)
 
     @property
