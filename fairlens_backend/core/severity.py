@@ -17,7 +17,7 @@ ALERTING: Final[frozenset[Severity]] = frozenset({"CRITICAL", "HIGH"})
 _RATIO: Final = "disparate_impact_ratio"
 # Metrics 1, 4 and 6 restate one pair of selection rates and count as one breach; so does 13, which decides only where
 # the ratio has no value.
-_SELECTION: Final = frozenset(
+SELECTION_METRICS: Final = frozenset(
     {
         "demographic_parity_difference",
         _RATIO,
@@ -140,7 +140,7 @@ def _rated(findings: list[Finding]) -> Severity:
     counted = [finding for finding in breaches if finding.significant]
     if not counted:
         return "LOW" if breaches else "PASS"
-    number = len({"selection" if finding.name in _SELECTION else finding.name for finding in counted})
+    number = len({"selection" if finding.name in SELECTION_METRICS else finding.name for finding in counted})
     ratio = min((finding.value for finding in counted if finding.name == _RATIO), default=math.inf)
     worst = max(finding.excess for finding in counted)
     if ratio < 0.65 - TOLERANCE or worst > 3 + TOLERANCE or number >= 3:

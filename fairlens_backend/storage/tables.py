@@ -161,8 +161,12 @@ class Audit(Base):
     """An audit's whole result and the count table that it was computed from."""
 
     __tablename__ = "audits"
+    __table_args__ = (Index("ix_audits_counted", "tenant", "model", "submitted", "created_at"),)
     audit_id: Mapped[str] = mapped_column(ID, primary_key=True)
     tenant: Mapped[str] = mapped_column(NAME, index=True)
+    model: Mapped[str] = mapped_column(NAME)
+    submitted: Mapped[bool] = mapped_column(Boolean)
+    """whether its counts came with it, and so are a part of their window; a window's own audit is no part of another"""
     created_at: Mapped[datetime]
     result: Mapped[dict[str, Any]]
     counts: Mapped[dict[str, Any]]
@@ -242,7 +246,10 @@ class OutboxMessage(Base):
     """A message written with the record that caused it, delivered afterwards, at least once."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_due", "delivered_at", "dead_at", "next_attempt_at"),)
+    __table_args__ = (
+        Index("ix_outbox_due", "delivered_at", "dead_at", "next_attempt_at"),
+        Index("ix_outbox_order_key", "order_key", "target", "id"),
+    )
     id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True)
     message_id: Mapped[str] = mapped_column(ID, unique=True)
     tenant: Mapped[str] = mapped_column(NAME)
@@ -255,6 +262,8 @@ class OutboxMessage(Base):
     delivered_at: Mapped[datetime | None]
     dead_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
+    order_key: Mapped[str | None] = mapped_column(ID)
+    """messages of one key to one target go out in the order they came in: a resolve never overtakes its trigger"""
 
 
 class Heartbeat(Base):
