@@ -47,7 +47,7 @@ from fairlens_backend.errors import ConfigurationError
 from fairlens_backend.schemas import events
 from fairlens_backend.schemas._base import Envelope
 from fairlens_backend.schemas.checks import EvaluateRequest, RegisterRequest, SubmitRequest
-from fairlens_backend.storage import migrate, session
+from fairlens_backend.storage import migrate, redis_link, session
 
 BLUEPRINTS = (
     operations,
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     config.use(settings or config.load_settings())
     settings = config.current()
+    redis_link.check()
     app = OpenAPI(
         "fairlens_backend",
         info=Info(title="FairLens", version=__version__, description=DESCRIPTION),

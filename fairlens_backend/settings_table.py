@@ -38,6 +38,25 @@ class Settings:
     database_busy_timeout_ms: int = setting(
         "15000", "milliseconds a writer waits for SQLite's lock before it answers 503", minimum=0
     )
+    redis_url: str = setting(
+        "",
+        "redis://host:6379/0 for limits, cache and jobs of all workers and hosts; empty: in each process, jobs in the database",
+    )
+    redis_timeout_s: float = setting(
+        "1", "seconds Redis may take to answer before we go on without", minimum=0.01
+    )
+    cache_ttl_s: float = setting(
+        "60", "seconds the answer of an expensive read may be given again", minimum=0
+    )
+    cache_max_mb: float = setting("64", "megabytes of such answers a process keeps without Redis", minimum=0)
+    job_lease_s: float = setting(
+        "120", "seconds a step of a job may take before another worker takes it over", minimum=1
+    )
+    job_max_attempts: int = setting("5", "failed tries after which a job is set aside as dead", minimum=1)
+    job_keep_days: float = setting("30", "days a finished job stays in the list", minimum=0)
+    count_check_days: float = setting(
+        "7", "days after which a day's counts are compared with its raw rows again", minimum=0.01
+    )
     log_level: str = setting(
         "info", "debug, info, warning or error", choices=("debug", "info", "warning", "error")
     )
@@ -92,10 +111,6 @@ class Settings:
     )
     rate_limit_default: str = setting("600 per minute", "calls an address may make to any one endpoint")
     rate_limit_login: str = setting("20 per minute", "login and refresh calls an address may make")
-    rate_limit_storage: str = setting(
-        "memory://",
-        "where call counts are kept; memory:// counts in each worker for itself, redis://… for all",
-    )
     max_json_bytes: int = setting("10485760", "bytes a JSON body may have", minimum=1)
     max_upload_bytes: int = setting("209715200", "bytes an upload may have; unpacked times 10", minimum=1)
     max_attribute_groups: int = setting("1000", "different values a protected attribute may have", minimum=2)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from tests.api import Caller, People
+    from tests.redis_server import RedisServer
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TEST_SECRETS = {
@@ -110,6 +111,35 @@ def postgres_database(postgres_url: str | None) -> Iterator[str | None]:
     """An empty PostgreSQL database of this test's own, or None for SQLite."""
     with empty_postgres_database(postgres_url) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator["RedisServer"]:
+    """A real Redis for the session; what needs it skips where it is not installed."""
+    from tests.redis_server import start_redis
+
+    started = start_redis()
+    if isinstance(started, str):
+        pytest.skip(started)
+    server, end = started
+    yield server
+    end()
+
+
+@pytest.fixture
+def redis_url(redis_server: "RedisServer") -> Iterator[str]:
+    """The address of a Redis that is empty and runs, whatever the test before did to it."""
+    import redis
+
+    from fairlens_backend.storage import redis_link
+
+    if redis_server.process.poll() is not None:
+        redis_server.start()
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    redis_link.forget()
+    yield redis_server.url
+    redis_link.forget()
 
 
 @pytest.fixture

@@ -362,7 +362,7 @@ def test_more_logins_than_allowed_are_429_also_with_bad_bodies(
     [
         ("RATE_LIMIT_LOGIN", "often"),
         ("RATE_LIMIT_DEFAULT", "20 per blue moon"),
-        ("RATE_LIMIT_STORAGE", "nowhere://"),
+        ("REDIS_URL", "nowhere://"),
     ],
 )
 def test_a_limit_that_cannot_be_read_stops_the_start(make_settings: Any, name: str, value: str) -> None:

@@ -85,11 +85,11 @@ limiter = Limiter(
 
 
 def init_app(app: Flask) -> None:
-    """Count the calls of `app` in RATE_LIMIT_STORAGE and say in each answer how many are left.
+    """Count the calls of `app`, in Redis for all workers where REDIS_URL is set, and say in each answer how many are left.
 
     Raises
     ------
-    ConfigurationError : a limit or a storage that cannot be read; otherwise nothing would be limited
+    ConfigurationError : a limit that cannot be read, a Redis that cannot be used; otherwise nothing would be limited
     """
     settings = config.current()
     for name in ("rate_limit_default", "rate_limit_login", "rate_limit_ingest"):
@@ -101,12 +101,22 @@ def init_app(app: Flask) -> None:
                 f'{name.upper()} is {text!r}, something like "20 per minute" was expected.',
                 field=name.upper(),
             ) from None
-    app.config["RATELIMIT_STORAGE_URI"] = settings.rate_limit_storage
+    address = settings.redis_url or "memory://"
+    # What redis-py calls unix:// has a longer name here.
+    app.config["RATELIMIT_STORAGE_URI"] = f"redis+{address}" if address.startswith("unix://") else address
+    if settings.redis_url:
+        app.config["RATELIMIT_KEY_PREFIX"] = "fairlens:limits"
+        app.config["RATELIMIT_STORAGE_OPTIONS"] = {
+            "socket_timeout": settings.redis_timeout_s,
+            "socket_connect_timeout": settings.redis_timeout_s,
+        }
     try:
         limiter.init_app(app)
-    except BadStorage as error:
+    except BadStorage:
+        # Without the reason: it repeats the address, which may hold a password.
         raise ConfigurationError(
-            f"RATE_LIMIT_STORAGE cannot be used: {error}.", field="RATE_LIMIT_STORAGE"
+            "REDIS_URL cannot be used for limits; something like redis://localhost:6379/0 was expected.",
+            field="REDIS_URL",
         ) from None
     app.after_request(_add_headers)
 
