@@ -18,7 +18,17 @@ from dotenv import dotenv_values
 from fairlens_backend.errors import ConfigurationError
 from fairlens_backend.settings_table import PROJECT_ROOT, Settings
 
-__all__ = ["HOW_TO_MAKE", "PROJECT_ROOT", "SECRETS_FILE", "Settings", "current", "load_settings", "use"]
+__all__ = [
+    "CHANNEL_NEEDS",
+    "HOW_TO_MAKE",
+    "PROJECT_ROOT",
+    "SECRETS_FILE",
+    "Settings",
+    "current",
+    "load_settings",
+    "use",
+    "words",
+]
 
 SECRETS_FILE = "secrets.env"
 MIN_SECRET_LENGTH = 32  # bytes: RFC 7518 section 3.2 asks of an HS256 key as many as its hash has
@@ -31,6 +41,13 @@ HOW_TO_MAKE = {
     "ADMIN_PASSWORD": 'python -c "import secrets; print(secrets.token_urlsafe(18))"',
 }
 
+CHANNEL_NEEDS = {
+    "webhook": ("WEBHOOK_URL", "WEBHOOK_SECRET"),
+    "slack": ("ALERT_SLACK_URL",),
+    "pagerduty": ("ALERT_PAGERDUTY_KEY", "ALERT_PAGERDUTY_URL"),
+    "email": ("ALERT_EMAIL_TO", "SMTP_HOST", "SMTP_FROM"),
+}
+"""What each channel of alerts needs; the first of them turns it on."""
 
 _current: list[Settings] = []
 
@@ -156,8 +173,48 @@ def _check_secrets(settings: Settings) -> None:
         problems.append(
             "WEBHOOK_URL is set without WEBHOOK_SECRET. Make one with: " + HOW_TO_MAKE["JWT_SECRET"]
         )
+    if settings.timestamp_url and not settings.timestamp_roots:
+        problems.append(
+            "TIMESTAMP_URL is set without TIMESTAMP_ROOTS, the file of the authority's root certificates in PEM."
+        )
     if problems:
         raise ConfigurationError("\n".join(problems), problems=problems)
+
+
+def _alert_problems(settings: Settings) -> list[str]:
+    """A channel that is chosen or half set up must be whole: it would only fail when it is needed."""
+    chosen = set(words(settings.alert_channels))
+    problems = [
+        f"ALERT_CHANNELS names {name}; there are {', '.join(CHANNEL_NEEDS)}."
+        for name in sorted(chosen - set(CHANNEL_NEEDS))
+    ]
+    for channel, needs in CHANNEL_NEEDS.items():
+        missing = [name for name in needs if not getattr(settings, name.lower())]
+        begun = getattr(settings, needs[0].lower())
+        if missing and (begun or channel in chosen):
+            why = f"ALERT_CHANNELS has {channel}" if channel in chosen else f"{needs[0]} is set"
+            how = f" Make one with: {HOW_TO_MAKE['JWT_SECRET']}" if "WEBHOOK_SECRET" in missing else ""
+            problems.append(f"{why} without {', '.join(missing)}.{how}")
+    if bool(settings.smtp_username) != bool(settings.smtp_password):
+        problems.append("SMTP_USERNAME and SMTP_PASSWORD belong together; only one of them is set.")
+    odd = sorted(set(words(settings.alert_severities)) - {"CRITICAL", "HIGH", "MEDIUM"})
+    if odd:
+        problems.append(f"ALERT_SEVERITIES names {odd[0]}; there are CRITICAL, HIGH, MEDIUM.")
+    for n, m in (("alert_open_breaches", "alert_open_windows"), ("alert_close_clear", "alert_close_windows")):
+        if getattr(settings, n) > getattr(settings, m):
+            problems.append(f"{n.upper()} is {getattr(settings, n)} of {m.upper()} {getattr(settings, m)}.")
+    if settings.alert_closing_margin >= 1:
+        problems.append(
+            f"ALERT_CLOSING_MARGIN is {settings.alert_closing_margin:g}, less than 1 was expected."
+        )
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        problems.append(f"PUBLIC_URL is {settings.public_url!r}, https://… was expected.")
+    return problems
+
+
+def words(text: str) -> list[str]:
+    """The parts of a setting that is a list, separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _fault(name: str, value: str) -> str | None:

@@ -89,14 +89,44 @@ class Settings:
         "secret/data/fairlens", "KEY_PROVIDER=vault: KV v2 path whose field fernet_key is the master key"
     )
 
-    webhook_url: str = setting("", "where alerts are posted; empty means nowhere")
-    webhook_secret: str = setting("", "secret that signs webhooks (HMAC-SHA256); needed with WEBHOOK_URL")
-    webhook_timeout_s: float = setting("5", "seconds one delivery may take", minimum=0.1)
-    webhook_max_attempts: int = setting(
-        "8", "deliveries tried before a message is set aside as undeliverable", minimum=1
+    public_url: str = setting("", "address that people reach this server by, for links in alerts: https://…")
+    alert_channels: str = setting(
+        "", "channels that alerts without a route of their own go to, by commas; empty: all that are set up"
     )
+    alert_severities: str = setting("CRITICAL,HIGH", "severities that these channels are told of, by commas")
+    alert_slack_url: str = setting("", "Slack's incoming webhook; the address is a secret")
+    alert_pagerduty_key: str = setting("", "integration key of a PagerDuty service (Events API v2)")
+    alert_pagerduty_url: str = setting(
+        "https://events.pagerduty.com", "PagerDuty's address; its EU has another"
+    )
+    alert_email_to: str = setting("", "addresses that alerts are mailed to, by commas; needs SMTP_HOST")
+    alert_open_breaches: int = setting("1", "breaches that open an alert", minimum=1)
+    alert_open_windows: int = setting("1", "last audits among which these breaches are", minimum=1)
+    alert_close_clear: int = setting("2", "clear audits that close an alert", minimum=1)
+    alert_close_windows: int = setting("2", "last audits among which these clear ones are", minimum=1)
+    alert_closing_margin: float = setting(
+        "0.1", "share of a limit by which a value must be inside it to be clear", minimum=0
+    )
+    alert_reminder_h: float = setting("4", "hours between reminders of an open alert; 0 for none", minimum=0)
+    alert_reopen_h: float = setting("24", "hours in which a breach opens a resolved alert again", minimum=0)
+    alert_give_up_h: float = setting(
+        "24", "hours a message is tried for before it is a dead letter", minimum=0.01
+    )
+    smtp_host: str = setting("", "mail server that alerts are sent by")
+    smtp_port: int = setting("587", "port of the mail server", minimum=1)
+    smtp_security: str = setting(
+        "starttls",
+        "starttls, tls (from the first byte, port 465) or none",
+        choices=("starttls", "tls", "none"),
+    )
+    smtp_username: str = setting("", "user at the mail server; empty for no login")
+    smtp_password: str = setting("", "password at the mail server; no default")
+    smtp_from: str = setting("", "address that alerts are mailed from")
+    webhook_url: str = setting("", "where alerts are posted, signed, as JSON; empty means nowhere")
+    webhook_secret: str = setting("", "secret that signs webhooks (HMAC-SHA256); needed with WEBHOOK_URL")
+    webhook_timeout_s: float = setting("5", "seconds one delivery to any channel may take", minimum=0.1)
     webhook_allow_private: bool = setting(
-        "false", "whether webhooks may go to private and loopback addresses, and by plain http in production"
+        "false", "whether alerts may go to private and loopback addresses, and by plain http in production"
     )
     clock_enabled: bool = setting(
         "true", "whether this process delivers webhooks and repairs evidence in the background"
@@ -133,6 +163,13 @@ class Settings:
     )
     income_by_zip_csv: str = setting(
         "", "file of zip and income brackets with households, for the income proxy; empty means none"
+    )
+    timestamp_url: str = setting(
+        "", "RFC 3161 authority that stamps heads of the ledger, https://…; empty means none"
+    )
+    timestamp_roots: str = setting("", "file of the root certificates in PEM that its stamps must lead to")
+    timestamp_interval_s: float = setting(
+        "3600", "seconds between two stamps of the ledger's head", minimum=1
     )
     min_free_disk_mb: int = setting("50", "megabytes free in DATA_DIR under which readiness fails", minimum=0)
 
