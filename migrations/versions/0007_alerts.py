@@ -67,7 +67,10 @@ def upgrade() -> None:
         sa.Column("by", NAME, nullable=True),
         sa.Column("detail", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["alert_id"], ["alerts.alert_id"], name=op.f("fk_alert_events_alert_id_alerts"), ondelete="CASCADE"
+            ["alert_id"],
+            ["alerts.alert_id"],
+            name=op.f("fk_alert_events_alert_id_alerts"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alert_events")),
     )

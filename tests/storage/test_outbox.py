@@ -46,7 +46,7 @@ def claim(now: datetime = NOW, limit: int = 10, lease_s: float = 60) -> list[out
 
 
 def fail(one: outbox.Claim, now: datetime = NOW, **given: Any) -> str:
-    settings = {"max_attempts": 8, "rng": Fixed(1.0), **given}
+    settings = {"give_up_s": 86400, "rng": Fixed(1.0), **given}
     with unit_of_work():
         return outbox.mark_failed(one, "no answer", now, **settings)
 
@@ -151,13 +151,13 @@ def test_a_receiver_that_names_a_time_is_given_it() -> None:
         assert row(one.message_id).next_attempt_at == later(wait)
 
 
-def test_after_the_last_attempt_a_message_is_set_aside() -> None:
-    """`max_attempts` tries and no more; a refusal for good is the last at once."""
+def test_after_its_time_a_message_is_set_aside() -> None:
+    """A failure four hours after it was put in is the last; a refusal for good is the last at once."""
     add("m-1")
     now = NOW
     for outcome in ("retry", "retry", "dead"):
         (one,) = claim(now)
-        assert fail(one, now, max_attempts=3) == outcome
+        assert fail(one, now, give_up_s=4 * 3600) == outcome
         now += timedelta(hours=2)
     assert claim(now) == [] and row("m-1").dead_at == now - timedelta(hours=2)
     add("m-2")
@@ -165,6 +165,60 @@ def test_after_the_last_attempt_a_message_is_set_aside() -> None:
     assert fail(one, permanent=True) == "dead"
     with read_snapshot():
         assert outbox.health(now) == {"pending": 0, "due": 0, "dead": 2, "oldest_pending_s": None}
+
+
+def test_messages_of_one_order_go_one_after_the_other() -> None:
+    """A later message of the key waits for the earlier one, to that target only; one set aside holds nobody up."""
+    with unit_of_work():
+        for message_id, target, key in (
+            ("open", "a", "alr_1"), ("close", "a", "alr_1"), ("close-b", "b", "alr_1"), ("other", "a", "alr_2"),
+        ):  # fmt: skip
+            outbox.add("acme", target, {}, message_id, NOW, key)
+    first = {one.message_id: one for one in claim(lease_s=600)}
+    assert set(first) == {"open", "close-b", "other"}
+    assert claim() == []  # claimed is not delivered
+    assert fail(first["open"]) == "retry"
+    assert claim(later(1)) == []
+    (again,) = claim(later(60))
+    assert again.message_id == "open"
+    fail(again, later(61), permanent=True)
+    (last,) = claim(later(62))
+    assert last.message_id == "close"
+    with unit_of_work():
+        assert outbox.mark_delivered(last, later(63)) and not outbox.mark_delivered(last, later(64))
+        (dead,) = outbox.dead_page("acme", 5)
+        assert dead.message_id == "open" and outbox.is_overtaken(dead)
+        assert outbox.dead_page("other", 5) == [] and outbox.find_dead("other", dead.id) is None
+        assert not outbox.remove_dead("other", dead.id) and outbox.remove_dead("acme", dead.id)
+
+
+def test_a_dead_message_comes_back_as_new() -> None:
+    """Due at once, with its attempts and its time begun anew."""
+    add("m-1")
+    (one,) = claim()
+    fail(one, permanent=True)
+    with unit_of_work():
+        dead = outbox.find_dead("acme", one.id)
+        assert dead is not None and not outbox.is_overtaken(dead)
+        outbox.revive(dead, later(90000))
+    (again,) = claim(later(90000))
+    assert (again.attempts, again.created_at) == (1, later(90000))
+    assert fail(again, later(90001)) == "retry"
+
+
+def test_a_target_that_is_back_gets_what_waits_at_once() -> None:
+    """Only its own messages are hastened."""
+    with unit_of_work():
+        for target in ("a", "b"):
+            outbox.add("acme", target, {}, target, NOW)
+    for one in claim():
+        fail(one)
+    with unit_of_work():
+        outbox.hasten("a", later(1))
+    with read_snapshot():
+        assert outbox.due_targets(later(1)) == ["a"]
+        assert sorted(outbox.due_targets(later(31))) == ["a", "b"]
+    assert [one.message_id for one in claim(later(1))] == ["a"]
 
 
 def test_health_counts_what_waits() -> None:
