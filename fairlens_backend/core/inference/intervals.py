@@ -144,3 +144,49 @@ def bca_limits(draws: FloatArray, value: float, acceleration: float, z: float = 
     levels = ndtr(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-3))
     low, high = np.interp(levels * (len(known) - 1), np.arange(len(known)), known)
     return float(low), float(high)
+
+
+def ratio_interval(
+    selected: int, n: int, reference_selected: int, reference_n: int, z: float = Z_95
+) -> tuple[float, float] | None:
+    """Interval of the ratio of two independent proportions, from their Wilson limits.
+
+    Returns
+    -------
+    (low, high) around the ratio; None when a group is empty or nobody of the reference is selected.
+
+    Examples
+    --------
+    >>> [round(limit, 3) for limit in ratio_interval(30, 100, 60, 100)]
+    [0.355, 0.696]
+    >>> ratio_interval(0, 50, 25, 50)[0], ratio_interval(1, 5, 0, 5)
+    (0.0, None)
+
+    Source: as `ratio_limits`.
+    """
+    if min(n, reference_n) <= 0 or reference_selected <= 0:
+        return None
+    x, m = np.array([selected, reference_selected]), np.array([n, reference_n])
+    low, high = wilson_limits(x, m, z)
+    p = x / m
+    found = ratio_limits(p[:1], p[1:], (low[:1], high[:1]), (low[1:], high[1:]))
+    return float(found[0][0]), float(found[1][0])
+
+
+def difference_interval(
+    selected: int, n: int, reference_selected: int, reference_n: int, z: float = Z_95
+) -> tuple[float, float] | None:
+    """Newcombe's interval of the difference of two independent proportions; None when a group is empty.
+
+    Examples
+    --------
+    >>> [round(limit, 4) for limit in difference_interval(56, 70, 48, 80)]
+    [0.0524, 0.3339]
+
+    Source: as `weighted_sum_limits`.
+    """
+    if min(n, reference_n) <= 0:
+        return None
+    x, m = np.array([selected, reference_selected]), np.array([n, reference_n])
+    low, high = weighted_sum_limits(np.array([1.0, -1.0]), x / m, *wilson_limits(x, m, z))
+    return float(low), float(high)
