@@ -10,6 +10,7 @@ from fairlens_backend import config, telemetry
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound
 from fairlens_backend.storage import count_series, early_labels, events, window_counts
+from fairlens_backend.storage.count_series import Series
 from fairlens_backend.storage.session import lock_for_append, read_snapshot, unit_of_work
 from fairlens_backend.storage.window_counts import DAY
 
@@ -96,6 +97,16 @@ def counted_days(tenant: str, model: str) -> list[date]:
             raise NotFound(f"Nothing of the model {model!r:.110} was counted.", model_name=model[:100])
         days = window_counts.days_counted([series_id for series_id, _ in series])
     return [_EPOCH + timedelta(days=day) for day in days]
+
+
+def window_series(
+    tenant: str, model: str, start: datetime, end: datetime, version: str | None = None
+) -> list[tuple[Series, CountTable]]:
+    """The counts of a window for each version and list of attributes that has some; limits as in `window_table`."""
+    with read_snapshot():
+        return window_counts.window_series(
+            tenant, model, _minute(start, "start"), _minute(end, "end"), version
+        )
 
 
 def rebuild_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 
 from fairlens_backend.storage.session import current_session
 from fairlens_backend.storage.tables import Audit, FairnessCheck
@@ -24,10 +24,10 @@ class Counted:
 
 
 def insert(audit_id: str, tenant: str, result: dict[str, Any], counts: dict[str, Any], now: datetime) -> None:
-    """Keep one audit, within the unit of work that keeps its record."""
-    current_session().add(
-        Audit(audit_id=audit_id, tenant=tenant, created_at=now, result=result, counts=counts)
-    )
+    """Keep one audit, within the unit of work that keeps its record; `audits` among its counts says that it is a window's."""
+    made = Audit(audit_id=audit_id, tenant=tenant, created_at=now, result=result, counts=counts)
+    made.model, made.submitted = result.get("model", ""), "attributes" in counts and "audits" not in counts
+    current_session().add(made)
     current_session().flush()
 
 
@@ -48,17 +48,21 @@ def record_id_of(audit_id: str, tenant: str) -> str | None:
 def counted_between(
     tenant: str, model: str, since: datetime, until: datetime, version: str | None = None
 ) -> Iterator[Counted]:
-    """The counts of a model's audits from `since` to `until`, both included, the oldest first, a few at a time."""
+    """The counts of a model's submissions from `since`, included, to `until`, not; the oldest first, a few at a time.
+
+    Audits of windows are left out: what they counted is counted elsewhere.
+    """
     wanted = (
         select(Audit.audit_id, FairnessCheck.model_version, FairnessCheck.drift_level, Audit.counts)
         .join(FairnessCheck, FairnessCheck.audit_id == Audit.audit_id)
         .where(
-            FairnessCheck.tenant == tenant,
-            FairnessCheck.model == model,
-            FairnessCheck.timestamp >= since,
-            FairnessCheck.timestamp <= until,
+            Audit.tenant == tenant,
+            Audit.model == model,
+            Audit.submitted == true(),
+            Audit.created_at >= since,
+            Audit.created_at < until,
         )
-        .order_by(FairnessCheck.id)
+        .order_by(Audit.created_at, FairnessCheck.id)
     )
     if version is not None:
         wanted = wanted.where(FairnessCheck.model_version == version)

@@ -16,6 +16,7 @@ from fairlens_backend.core.columns import CELL_SHAPE, CELLS
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.storage import count_series
 from fairlens_backend.storage.event_tables import CountBucket, CountDelta, EventBatch
+from fairlens_backend.storage.schedule_tables import CountChange
 from fairlens_backend.storage.session import current_session
 
 ENTRY: Final = np.dtype([("minute", "<i8"), ("cell", "<i4"), ("n", "<i4"), ("units", "<i8")])
@@ -74,6 +75,7 @@ def fold() -> int:
         entries = np.concatenate(parts)
         for grain in GRAINS:
             _add_to_buckets(series_id, grain, entries)
+        _note_touched(series_id, entries)
     if rows:
         session.execute(delete(CountDelta).where(CountDelta.id.in_([row.id for row in rows])))
     return len(rows)
@@ -90,6 +92,19 @@ def replace_day(series_id: int, day: int, entries: Entries) -> None:
     )
     for grain in GRAINS:
         _add_to_buckets(series_id, grain, entries)
+    _note_touched(series_id, {"minute": np.arange(first, first + DAY)})
+
+
+def window_series(
+    tenant: str, model: str, first_minute: int, end_minute: int, version: str | None = None
+) -> list[tuple[count_series.Series, CountTable]]:
+    """The counts of a model's decisions in a window, for each series that has some, the oldest first."""
+    found = []
+    for series_id, one in count_series.of_model(tenant, model, version):
+        entries = window_entries(series_id, first_minute, end_minute)
+        if len(entries):
+            found.append((one, _table(series_id, one.attributes, entries)))
+    return found
 
 
 def window_table(
@@ -235,6 +250,13 @@ def _add_to_buckets(series_id: int, grain: int, entries: Entries) -> None:
             session.execute(delete(CountBucket).where(*here))
         if rows:
             session.execute(insert(CountBucket), rows)
+
+
+def _note_touched(series_id: int, entries: Any) -> None:
+    """Say which minutes are no longer what an audit may have read: see `audit_windows.mark_changed`."""
+    minutes = np.unique(entries["minute"]).astype("<i8")
+    packed = zlib.compress(minutes.tobytes(), 1)
+    current_session().execute(insert(CountChange), [{"series_id": series_id, "minutes": packed}])
 
 
 def _bucket(cells: Any, n: Any, units: Any) -> Entries:
