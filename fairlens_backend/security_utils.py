@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import rfc8785
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fairlens_backend import telemetry
+from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.errors import ConfigurationError, InvalidInput, TamperedArtefact
 from fairlens_backend.key_providers import master_key
 from fairlens_backend.storage import checks, keys
@@ -35,26 +35,6 @@ PURPOSE_TOKENS = b"fairlens personal tokens v1"
 def sha256_hex(data: bytes) -> str:
     """SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def canonical_json(record: Any) -> bytes:
-    """The one spelling of a JSON value: keys sorted, no spaces, numbers as ECMAScript writes them, UTF-8.
-
-    Raises
-    ------
-    InvalidInput : NaN, infinity, an integer beyond ±(2⁵³ − 1), a key that is no text, or a type JSON lacks
-
-    Examples
-    --------
-    >>> canonical_json({"b": 1.0, "a": [1e21, None, "é"]}).decode()
-    '{"a":[1e+21,null,"é"],"b":1}'
-
-    Source: RFC 8785, JSON Canonicalization Scheme.
-    """
-    try:
-        return rfc8785.dumps(record)
-    except rfc8785.CanonicalizationError as error:
-        raise InvalidInput(f"The record has no canonical JSON: {error}", expected="JSON") from error
 
 
 def load_fernet() -> MultiFernet:

@@ -1,0 +1,297 @@
+"""The ledger of evidence: events appended in one sequence, each a leaf of the Merkle tree, and what proofs are made of.
+
+An event is appended inside the unit of work of the act that it records, so that there is neither without the other. Append
+last: whoever has appended holds the ledger's lock until the transaction ends, and others that append wait for it. Locks are
+taken in the order of their numbers (7001 chain of records, 7002 data keys, 7003 ledger).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, bindparam, func, select
+
+from fairlens_backend.core.canonical_json import canonical_json
+from fairlens_backend.core.merkle import HASH_BYTES, Frontier, Node, leaf_hash, peaks
+from fairlens_backend.errors import InvalidInput
+from fairlens_backend.storage.ledger_tables import LedgerEntry, LedgerHead
+from fairlens_backend.storage.session import current_session, engine, is_postgresql, lock_for_append
+from fairlens_backend.telemetry import timestamp
+
+LEDGER_LOCK: Final = 7003
+ENTRY_VERSION: Final = 1
+EVENT_TYPES: Final = frozenset(
+    {
+        "AUDIT_COMPLETED",
+        "MITIGATION_TRIGGERED",
+        "MITIGATION_COMPLETED",
+        "MODEL_PROMOTED",
+        "MODEL_REGISTERED",
+        "BIAS_ALERT_SENT",
+        "ALERT_DECRYPTED",
+        "KEY_ROTATED",
+        "USER_CHANGED",
+        "API_KEY_CHANGED",
+        "DATA_ERASED",
+    }
+)
+"""What is recorded. Mitigations and promotions have no source yet; their names are fixed so that verifiers know them."""
+
+Event = tuple[str, str, Mapping[str, Any]]
+"""(event type, tenant, body)"""
+_COLUMNS: Final = ("leaf_index", "at", "type", "tenant", "subject", "record_id", "nodes", "leaf")
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Where the ledger ends: the tree, the latest time of an entry or head, and the last entry's `nodes`."""
+
+    tree: Frontier = field(default_factory=Frontier)
+    at: str = ""
+    nodes: bytes = b""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event as it is kept; `leaf` is its canonical JSON."""
+
+    index: int
+    at: str
+    type: str
+    tenant: str
+    subject: str | None
+    record_id: str | None
+    leaf_hash: bytes
+    leaf: bytes
+
+
+# What this process saw last. A guess only: each insert is on condition that the entry before it is the one seen.
+_seen: WeakKeyDictionary[Engine, Tail] = WeakKeyDictionary()
+
+
+def append(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime) -> int:
+    """Append one event inside the caller's unit of work; it is there when that unit is committed, and not otherwise.
+
+    Parameters
+    ----------
+    event_type : one of `EVENT_TYPES`
+    tenant : whose event it is
+    body : JSON; its `model` and `record_id`, where it has them, can be searched by. Ids, figures, names of models and of
+        groups, never a person's name or address: an entry can never be erased
+    now : the entry's time, unless the ledger is already further
+
+    Returns
+    -------
+    int : its index, from 0, without gaps
+
+    Raises
+    ------
+    InvalidInput : an unknown type, or a body without canonical JSON
+    """
+    _check(event_type)
+    spelled = canonical_json(body)
+    lock_for_append(LEDGER_LOCK)
+    here = engine()
+    tail = _seen.get(here)
+    for known in (tail, None):
+        tail = read_tail() if known is None else known
+        row, following = _row(tail, event_type, tenant, body, spelled, timestamp(now))
+        if _insert_after(tail, row):
+            _seen[here] = following
+            return tail.tree.size
+    raise RuntimeError("the ledger's tail moved under its own lock")
+
+
+def append_many(events: Sequence[Event], now: datetime) -> range:
+    """Append events in this order inside the caller's unit of work; their indexes.
+
+    Raises
+    ------
+    InvalidInput : as `append`; then none of them is appended
+    """
+    for event_type, _, _ in events:
+        _check(event_type)
+    spelled = [canonical_json(body) for _, _, body in events]
+    lock_for_append(LEDGER_LOCK)
+    tail = read_tail()
+    first, at, rows = tail.tree.size, timestamp(now), []
+    for (event_type, tenant, body), text in zip(events, spelled, strict=True):
+        row, tail = _row(tail, event_type, tenant, body, text, at)
+        rows.append(row)
+    _insert_all(rows)
+    _seen[engine()] = tail
+    return range(first, tail.tree.size)
+
+
+def read_tail() -> Tail:
+    """Where the ledger ends, as this transaction sees it. Behind the lock nobody else can move it."""
+    session = current_session()
+    newest = session.execute(
+        select(LedgerEntry.leaf_index, LedgerEntry.at, LedgerEntry.nodes)
+        .order_by(LedgerEntry.leaf_index.desc())
+        .limit(1)
+    ).first()
+    head_at = session.scalar(select(func.max(LedgerHead.at))) or ""
+    if newest is None:
+        return Tail(at=head_at)
+    return Tail(frontier(newest[0] + 1), max(newest[1], head_at), newest[2])
+
+
+def lock() -> None:
+    """Let one transaction at a time append or sign."""
+    lock_for_append(LEDGER_LOCK)
+
+
+def size() -> int:
+    """How many entries there are."""
+    last: int | None = current_session().scalar(select(func.max(LedgerEntry.leaf_index)))
+    return 0 if last is None else last + 1
+
+
+def frontier(size: int) -> Frontier:
+    """The tree of the first `size` entries; all of them must be there."""
+    nodes = peaks(0, size)
+    known = hashes_of(nodes)
+    return Frontier(size, tuple(known[node] for node in nodes))
+
+
+def hashes_of(nodes: Iterable[Node]) -> dict[Node, bytes]:
+    """The hashes of complete subtrees, in one query.
+
+    Raises
+    ------
+    KeyError : the ledger is too short for one of them, or damaged
+    """
+    completed_by = {(level, index): ((index + 1) << level) - 1 for level, index in nodes}
+    rows = current_session().execute(_NODES, {"wanted": list(set(completed_by.values()))})
+    kept = {row[0]: row[1] for row in rows}
+    return {
+        (level, index): kept[entry][HASH_BYTES * level : HASH_BYTES * (level + 1)]
+        for (level, index), entry in completed_by.items()
+    }
+
+
+def entries(start: int, end: int) -> list[Entry]:
+    """The entries start … end − 1, in order."""
+    wanted = select(*_ENTRY).where(LedgerEntry.leaf_index >= start, LedgerEntry.leaf_index < end)
+    return [_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]
+
+
+def about_record(event_type: str, record_id: str, tenant: str) -> list[Entry]:
+    """The entries of this type about a record, in order."""
+    wanted = select(*_ENTRY).where(
+        LedgerEntry.record_id == record_id, LedgerEntry.type == event_type, LedgerEntry.tenant == tenant
+    )
+    return [_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]
+
+
+def index_of_hash(wanted: bytes, batch: int = 10_000) -> int | None:
+    """The index of the newest entry with this leaf hash.
+
+    Hashes have no index of their own, which would cost each append a write at a random place; an entry names its index, so
+    who has the entry need not ask. All are looked through, the newest first.
+    """
+    statement = select(LedgerEntry.leaf_index, LedgerEntry.nodes)
+    end = size()
+    while end > 0:
+        start = max(0, end - batch)
+        some = statement.where(LedgerEntry.leaf_index >= start, LedgerEntry.leaf_index < end)
+        for index, nodes in current_session().execute(some.order_by(LedgerEntry.leaf_index.desc())):
+            if nodes[:HASH_BYTES] == wanted:
+                return int(index)
+        end = start
+    return None
+
+
+_ENTRY: Final = (
+    LedgerEntry.leaf_index,
+    LedgerEntry.at,
+    LedgerEntry.type,
+    LedgerEntry.tenant,
+    LedgerEntry.subject,
+    LedgerEntry.record_id,
+    LedgerEntry.nodes,
+    LedgerEntry.leaf,
+)
+_NODES: Final = select(LedgerEntry.leaf_index, LedgerEntry.nodes).where(
+    LedgerEntry.leaf_index.in_(bindparam("wanted", expanding=True))
+)
+
+
+def _entry(row: Any) -> Entry:
+    index, at, kind, tenant, subject, record_id, nodes, leaf = row
+    return Entry(index, at, kind, tenant, subject, record_id, bytes(nodes[:HASH_BYTES]), bytes(leaf))
+
+
+def _check(event_type: str) -> None:
+    if event_type not in EVENT_TYPES:
+        known = ", ".join(sorted(EVENT_TYPES))
+        raise InvalidInput(
+            f"The ledger knows no event {event_type!r}; there are {known}.",
+            field="event_type", got=event_type, expected=f"one of {known}",
+        )  # fmt: skip
+
+
+def _row(
+    tail: Tail, event_type: str, tenant: str, body: Mapping[str, Any], spelled: bytes, at: str
+) -> tuple[tuple[Any, ...], Tail]:
+    """The entry that follows the tail, as the values of `_COLUMNS`, and the tail after it."""
+    at = max(at, tail.at)  # a clock that was set back must not put an event before one that was there
+    # The canonical JSON of {body, index, tenant, time, type, version}, whose keys are in order.
+    leaf = b'{"body":%b,"index":%d,"tenant":%b,"time":"%b","type":"%b","version":%d}' % (
+        spelled,
+        tail.tree.size,
+        canonical_json(tenant),
+        at.encode(),
+        event_type.encode(),
+        ENTRY_VERSION,
+    )
+    tree, completed = tail.tree.append(leaf_hash(leaf))
+    nodes = b"".join(completed)
+    row = (
+        tail.tree.size,
+        at,
+        event_type,
+        tenant,
+        _text(body.get("model")),
+        _text(body.get("record_id")),
+        nodes,
+        leaf,
+    )
+    return row, Tail(tree, at, nodes)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _insert_after(tail: Tail, row: tuple[Any, ...]) -> bool:
+    """Insert the entry if the ledger still ends as in `tail`, and no head is later than the entry; whether it was."""
+    mark = "%s" if is_postgresql() else "?"
+    before = f"EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = {mark} AND nodes = {mark})"
+    statement = (
+        f"INSERT INTO ledger_entries ({', '.join(_COLUMNS)}) SELECT {', '.join([mark] * len(_COLUMNS))} "
+        f"WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = {mark}) "
+        f"AND NOT EXISTS (SELECT 1 FROM ledger_heads WHERE at > {mark})"
+    )
+    given = (*row, row[0], row[1])
+    if row[0]:
+        statement, given = f"{statement} AND {before}", (*given, row[0] - 1, tail.nodes)
+    return current_session().connection().exec_driver_sql(statement, given).rowcount == 1
+
+
+def _insert_all(rows: Sequence[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    connection = current_session().connection()
+    columns = ", ".join(_COLUMNS)
+    if is_postgresql():
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy(f"COPY ledger_entries ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    else:
+        marks = ", ".join("?" * len(_COLUMNS))
+        connection.exec_driver_sql(f"INSERT INTO ledger_entries ({columns}) VALUES ({marks})", list(rows))
