@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from fairlens_sdk._wire import MAX_BATCH, Identity
 
 USE_CASES = ("hiring", "lending", "healthcare", "criminal_justice", "content_recommendation")
 LEAST_BYTES = 65_536
+# What the server takes as a name; it would refuse every event of another.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_IN_WORDS = "1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit"
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,8 @@ class Config:
             spool == 0 or spool >= LEAST_BYTES, "spool_max_bytes", spool, f"0, or at least {LEAST_BYTES}"
         )
         _require(spool > 0 or not self.durable, "spool_max_bytes", spool, "above 0 when durable")
-        spaced = any(character.isspace() for character in model_id)
-        _require(bool(model_id) and not spaced, "model_id", model_id, "text without white space")
-        _require(bool(who.model_version), "model_version", who.model_version, "text")
+        for name, text in (("model_id", model_id), ("model_version", who.model_version)):
+            _require(NAME.fullmatch(text) is not None, name, text, NAME_IN_WORDS)
         _require(
             use_case is None or use_case in USE_CASES, "use_case", use_case, f"one of {', '.join(USE_CASES)}"
         )

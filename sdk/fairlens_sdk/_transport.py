@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -154,6 +155,7 @@ class HttpTransport:
         else:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=left)
         connection.connect()
+        _refuse_itself(connection.sock)
         self._socket = connection.sock
         self._connection = connection
         return connection
@@ -176,3 +178,14 @@ class HttpTransport:
         connection, self._connection, self._socket = self._connection, None, None
         if connection is not None:
             connection.close()
+
+
+def _refuse_itself(sock: socket.socket) -> None:
+    """Give up a connection to itself, which TCP makes when the port asked for is free and happens to be the one drawn.
+
+    Held open, or in TIME_WAIT, it would keep a server that starts again on this machine from its own port.
+    """
+    if sock.getsockname() == sock.getpeername():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+        raise ConnectionRefusedError("connected to itself: nobody listens there")

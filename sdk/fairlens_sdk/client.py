@@ -35,8 +35,7 @@ class FairLensClient:
     ----------
     endpoint : URL of the server, https outside of one machine
     api_key : a key of scope ingest
-    model_id : without white space
-    model_version : any text
+    model_id, model_version : 1 to 100 letters, digits, dots, dashes or underscores, as registered
     use_case : hiring, lending, healthcare, criminal_justice, content_recommendation; or None
     tenant_id : the key's tenant, or None
     batch_size : events a request, 1 to 500

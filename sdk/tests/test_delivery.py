@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from scripted_server import HALF, KEPT, KEPT_THEN_RESET, RESET, Do, QuickClock, Request, closed_port, serving
 
-from fairlens_sdk import Answer, HttpTransport, Stats, TransportError, _threads
+from fairlens_sdk import Answer, HttpTransport, Stats, TransportError, _threads, _transport
 
 Connect = Any
 Server = Any
@@ -450,3 +450,16 @@ def test_no_key_and_no_value_reaches_the_log(
     assert "Erika" not in caplog.text
     assert "key-1" not in caplog.text
     assert os.path.sep + "v1" not in caplog.text
+
+
+def test_a_connection_to_itself_is_given_up_and_leaves_the_port_free() -> None:
+    """TCP may join a socket to itself while nobody listens; a server that starts again must get its port."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        own = sock.getsockname()
+        sock.connect(own)
+        with pytest.raises(ConnectionRefusedError, match="itself"):
+            _transport._refuse_itself(sock)
+    with socket.create_server(own) as listener, socket.create_connection(own) as other:
+        _transport._refuse_itself(other)  # nothing to give up
+        assert listener.getsockname() == own
