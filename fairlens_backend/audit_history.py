@@ -23,8 +23,8 @@ KEPT: Final = {
 
 
 def window_of(window: tuple[datetime, datetime] | None, now: datetime) -> Window:
-    """The audited time; a submission has no start and ends when it is audited."""
-    return Window(*window) if window else Window(None, now)
+    """The audited time; a submission has no start and ends when it is audited, as does a window that is not over yet."""
+    return Window(window[0], min(window[1], now)) if window else Window(None, now)
 
 
 def past_gaps(tenant: str, model: str, attributes: Iterable[str], window: Window) -> dict[str, list[float]]:

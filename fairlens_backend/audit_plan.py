@@ -19,7 +19,10 @@ __all__ = ["DEFAULT_RESAMPLES", "IDENTITY", "AuditPlan", "plan_audit", "policy_o
 
 MAX_ATTRIBUTE_GROUPS: Final = 1000
 DEFAULT_RESAMPLES: Final = 1000
-IDENTITY: Final = ("audit_id", "model_id", "model_version", "audit_timestamp", "window_start", "window_end")
+IDENTITY: Final = (
+    *("audit_id", "model_id", "model_version", "audit_timestamp", "window_start", "window_end"),
+    *("revision", "revises", "sequential"),
+)
 """what a stored audit has and one of rows at hand has not; they are None there, so that both have one shape"""
 
 

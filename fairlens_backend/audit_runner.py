@@ -6,12 +6,13 @@ table ─► core.assessment ─► one unit of work: audit row + fairness_check
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from fairlens_backend import alert_notifier, audit_history, compliance_logger, model_registry, telemetry
+from fairlens_backend.audit_record import SHORT_METRICS, check_columns
 from fairlens_backend.core.assessment import Policy, assess
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.group_definitions import parse_groups
@@ -23,10 +24,7 @@ from fairlens_backend.storage import audits
 from fairlens_backend.storage.session import unit_of_work
 
 UNVERSIONED = "unversioned"
-SHORT_METRICS = ("dir", "spd", "eod", "aod", "theil")
-SIGNED_SHORT_METRICS = ("eod", "aod")
 POLICY_FIELDS = ("thresholds", "alpha", "correction", "min_group_size", "min_sample_size")
-SEX_ATTRIBUTES = ("gender", "sex")
 
 
 @dataclass(frozen=True)
@@ -96,13 +94,22 @@ class Context:
     drift_level : of simulated data, else None
     remarks : sentences about the data
     window : the time that was audited; None for one submission
-    sources : ids of the audits whose counts were summed, which are kept with the counts
+    sources : ids of the submissions whose counts were summed, which are kept with the counts; None for rows at hand
+    events : of a window the single decisions among its rows
+    revision : 1, and one more each time that a window is audited anew because its counts have changed
+    revises : id of the audit in whose place this one stands
+    also : called with the result first of all in the unit of work that keeps it: what else is written there, and what that
+        adds to the result; an error there and nothing is kept
     """
 
     drift_level: float | None = None
     remarks: Sequence[str] = field(default_factory=tuple)
     window: tuple[datetime, datetime] | None = None
     sources: Sequence[str] | None = None
+    events: int = 0
+    revision: int = 1
+    revises: str | None = None
+    also: Callable[[dict[str, Any]], None] | None = None
 
 
 def settle(
@@ -182,22 +189,35 @@ def run(
         "audit_timestamp": telemetry.timestamp(now),
         "window_start": telemetry.timestamp(context.window[0]) if context.window else None,
         "window_end": telemetry.timestamp(context.window[1]) if context.window else None,
+        "revision": context.revision,
+        "revises": context.revises,
         **assessment,
+        "sequential": None,
         "triggered_mitigation": False,
         "mitigation_id": None,
         "remarks": list(context.remarks),
     }
     counts = table.to_dict()
     if context.sources is not None:
-        counts["audits"] = list(context.sources)
+        counts["audits"], counts["events"] = list(context.sources), context.events
     if references:
         counts["reference_groups"] = references
     text = None
     if assessment["alert"]:
         text = alert_notifier.compose_alert_text(assessment, subject.model, subject.version, record_id, now)
-    check = _check(subject, assessment, context, audit_id, record_id)
-    check["audit_sha256"] = compliance_logger.audit_digest(result, counts)
+    check = check_columns(
+        assessment,
+        record_id=record_id,
+        tenant=subject.tenant,
+        model=subject.model,
+        model_version=subject.version,
+        audit_id=audit_id,
+        drift_level=context.drift_level,
+    )
     with unit_of_work():
+        if context.also is not None:
+            context.also(result)
+        check["audit_sha256"] = compliance_logger.audit_digest(result, counts)
         audits.insert(audit_id, subject.tenant, result, counts, now)
         record = compliance_logger.log_event({**check, "alert_text": text}, now=now)
         # After the record: whoever appends to the chain waits his turn, so windows are compared one at a time.
@@ -218,7 +238,7 @@ def run(
         **result,
         "metrics_by_short_name": {name: check[name] for name in SHORT_METRICS},
         "evidence": {"hash": record["hash_value"], "seq": record["seq"], "pending": published["pending"] > 0},
-        "message": summary(assessment, context.remarks),
+        "message": summary(assessment, result["remarks"]),
     }
 
 
@@ -249,42 +269,3 @@ def _of_table(reference_groups: Mapping[str, str], table: CountTable) -> dict[st
             expected=f"one of {list(table.attributes)}",
         )
     return dict(reference_groups)
-
-
-def _check(
-    subject: Subject, assessment: Mapping[str, Any], context: Context, audit_id: str, record_id: str
-) -> dict[str, Any]:
-    """The columns of the record."""
-    by_short = {metric["short_name"]: metric for metric in assessment["metrics"].values()}
-    figures = {
-        name: by_short[name]["signed" if name in SIGNED_SHORT_METRICS else "value"]
-        if name in by_short
-        else None
-        for name in SHORT_METRICS
-    }
-    return {
-        "record_id": record_id,
-        "tenant": subject.tenant,
-        "model": subject.model,
-        "model_version": subject.version,
-        "audit_id": audit_id,
-        "sample_size": assessment["sample_size"],
-        "severity": assessment["overall_severity"],
-        "alert": assessment["alert"],
-        **figures,
-        "drift_level": context.drift_level,
-        "female_rate": _selection_rate(assessment, "female"),
-        "male_rate": _selection_rate(assessment, "male"),
-    }
-
-
-def _selection_rate(assessment: Mapping[str, Any], group: str) -> float | None:
-    """The selection rate of a group of that name in an attribute called gender or sex, or None."""
-    for piece in assessment["demographic_slices"]:
-        attributes = piece["attributes"]
-        if len(attributes) == 1:
-            ((attribute, label),) = attributes.items()
-            if attribute.lower() in SEX_ATTRIBUTES and label.lower() == group:
-                value: float | None = piece["rates"]["selection_rate"]["value"]
-                return value
-    return None
