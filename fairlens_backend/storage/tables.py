@@ -280,6 +280,7 @@ from fairlens_backend.storage import (  # noqa: E402
     alert_tables,  # noqa: F401
     detail_tables,  # noqa: F401
     event_tables,  # noqa: F401
+    job_tables,  # noqa: F401
     ledger_tables,  # noqa: F401
     schedule_tables,  # noqa: F401
 )
