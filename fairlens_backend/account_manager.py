@@ -165,8 +165,12 @@ def identify(access_token: str, now: datetime) -> Identity:
 
 
 def purge_expired(now: datetime) -> int:
-    """Delete refresh tokens that no access token of theirs can outlive; how many. For the clock."""
+    """Delete refresh tokens that no access token of theirs can outlive; how many. For the clock.
+
+    With them goes what is remembered of failed logins of names without an account.
+    """
     with unit_of_work():
+        login_throttle.forget_strangers(now)
         return users.delete_refresh_tokens(now - timedelta(seconds=config.current().jwt_access_expire))
 
 

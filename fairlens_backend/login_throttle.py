@@ -3,18 +3,19 @@
 Nothing sleeps here: a wait is an answer that says when to come back, so that a guesser keeps no worker busy.
 """
 
+import hashlib
 import math
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fairlens_backend import config
 from fairlens_backend.errors import RateLimited
+from fairlens_backend.storage import strangers
+from fairlens_backend.storage.job_tables import Stranger
+from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 FREE_FAILURES = 2  # a typing error or two costs nothing
 FIRST_WAIT_S = 1  # after the third failure; then 2, 4, 8 … seconds
-MAX_STRANGERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -74,30 +75,39 @@ def _wait_s(attempts: Attempts, now: datetime) -> int:
     return math.ceil((attempts.last_failure_at + timedelta(seconds=delay_s) - now).total_seconds())
 
 
-_strangers: OrderedDict[str, Attempts] = OrderedDict()
-_strangers_lock = threading.Lock()
-
-
 def check_stranger(username: str, now: datetime) -> None:
-    """The same as `check` for a name that has no account: a wait must not tell which names have one.
-
-    Kept in this process, the last 10,000 names, since there is no row to keep it in.
-    """
-    with _strangers_lock:
-        attempts = _strangers.get(username, Attempts())
+    """The same as `check` for a name that has no account: a wait must not tell which names have one."""
+    with read_snapshot():
+        row = strangers.find(_digest(username))
+        attempts = Attempts() if row is None else _attempts(row)
     check(attempts, now)
 
 
 def note_stranger(username: str, now: datetime) -> None:
-    """Remember a failed login of a name that has no account."""
-    with _strangers_lock:
-        check(_strangers.get(username, Attempts()), now)
-        _strangers[username] = after_failure(_strangers.pop(username, Attempts()), now)
-        while len(_strangers) > MAX_STRANGERS:
-            _strangers.popitem(last=False)
+    """Remember a failed login of a name that has no account, for all workers, as that of an account is."""
+    with unit_of_work():
+        row = strangers.lock(_digest(username))
+        check(_attempts(row), now)
+        after = after_failure(_attempts(row), now)
+        row.failed_logins = after.failed
+        row.last_failure_at = after.last_failure_at
+        row.locked_until = after.locked_until
 
 
-def forget_strangers() -> None:
-    """Forget the names that have no account; for tests."""
-    with _strangers_lock:
-        _strangers.clear()
+def forget_strangers(now: datetime) -> None:
+    """Forget the names whose failures count no more, in the caller's unit of work: how many are kept is bounded by that.
+
+    Each costs whoever tries it a password's worth of work, and LOGIN_LOCK_S is a quarter of an hour.
+    """
+    strangers.forget_before(now - timedelta(seconds=config.current().login_lock_s))
+
+
+def _attempts(row: Stranger) -> Attempts:
+    return Attempts(row.failed_logins, row.last_failure_at, row.locked_until)
+
+
+def _digest(username: str) -> bytes:
+    # Keyed, since people type their password into the wrong field.
+    key = hashlib.sha256(config.current().jwt_secret.encode()).digest()
+    name = username.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(name, digest_size=16, key=key, person=b"stranger").digest()

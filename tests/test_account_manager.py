@@ -1,7 +1,7 @@
 """Accounts: logging in, waiting, rotating tokens, users of a tenant. The clock is passed in."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,11 +26,8 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(autouse=True)
-def admin(database: None) -> Iterator[None]:
-    login_throttle.forget_strangers()
+def admin(database: None) -> None:
     account_manager.ensure_admin(NOW)
-    yield
-    login_throttle.forget_strangers()
 
 
 def after(**units: float) -> datetime:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from fairlens_backend import account_manager, credentials, login_throttle
+from fairlens_backend import account_manager, credentials
 from fairlens_backend.blueprints import auth as doors
 from tests import accounts_app
 from tests.accounts_app import ADMIN_PASSWORD, assert_envelope, bearer
@@ -14,7 +14,6 @@ from tests.accounts_app import ADMIN_PASSWORD, assert_envelope, bearer
 @pytest.fixture
 def client(database: None, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     monkeypatch.setattr(credentials, "MEMORY_KIB", 64)
-    login_throttle.forget_strangers()
     return accounts_app.make_client()
 
 
