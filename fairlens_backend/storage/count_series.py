@@ -9,6 +9,8 @@ from typing import TypeVar
 from sqlalchemy import insert, select
 
 from fairlens_backend import config
+from fairlens_backend.core.counts import MAX_GROUPS
+from fairlens_backend.errors import InvalidInput
 from fairlens_backend.storage.event_tables import CountGroup, CountSeries
 from fairlens_backend.storage.session import current_session
 
@@ -61,6 +63,32 @@ def remembered_groups(series_id: int, wanted: AbstractSet[tuple[str, ...]]) -> d
     if series_id not in groups or not wanted <= groups[series_id].keys():
         groups[series_id] = groups_of(series_id)
     return groups[series_id]
+
+
+def numbered(
+    series_id: int, series: Series, there: AbstractSet[tuple[str, ...]]
+) -> dict[tuple[str, ...], int]:
+    """The numbers of a series' groups; those of `there` that are new get theirs. Behind the writers' lock.
+
+    Raises
+    ------
+    InvalidInput : the series would have more than 20,000 groups
+    """
+    known = remembered_groups(series_id, there)
+    new = sorted(there - known.keys())
+    if len(known) + len(new) > MAX_GROUPS:
+        raise InvalidInput(
+            f"The protected attributes {', '.join(series.attributes)} would make more than {MAX_GROUPS} groups; an"
+            " identifier is no protected attribute.",
+            field="demographic_tags",
+            got=len(known) + len(new),
+            expected=f"at most {MAX_GROUPS} groups",
+        )
+    if new:
+        added = [(group, number) for number, group in enumerate(new, len(known))]
+        add_groups(series_id, added)
+        known.update(added)
+    return known
 
 
 def forget_memory() -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 
+from fairlens_backend.storage import driver_sql
 from fairlens_backend.storage.event_tables import EarlyLabel
 from fairlens_backend.storage.session import current_session
 
@@ -13,25 +14,26 @@ _AT_ONCE = 400
 
 def keep(labels: Sequence[tuple[bytes, bytes]], now: datetime) -> None:
     """Keep labels by the digest of their event's id; the last one of an id counts."""
-    latest = dict(labels)
-    take(list(latest))
-    rows = [{"digest": one, "label": label, "received_at": now} for one, label in latest.items()]
-    if rows:
-        current_session().execute(insert(EarlyLabel), rows)
+    received_at = driver_sql.moment(now)
+    driver_sql.run_many(
+        "INSERT INTO early_labels (digest, label, received_at) VALUES (?, ?, ?) ON CONFLICT (digest)"
+        " DO UPDATE SET label = excluded.label, received_at = excluded.received_at",
+        [(one, label, received_at) for one, label in dict(labels).items()],
+    )
 
 
 def take(digests: Sequence[bytes]) -> dict[bytes, bytes]:
     """The labels that wait for these events, by the digest of the event's id; they wait no longer."""
-    session = current_session()
-    if session.scalars(select(EarlyLabel.received_at).limit(1)).first() is None:
+    if not driver_sql.rows("SELECT 1 FROM early_labels LIMIT 1"):
         return {}
     found: dict[bytes, bytes] = {}
     for start in range(0, len(digests), _AT_ONCE):
-        some = EarlyLabel.digest.in_(digests[start : start + _AT_ONCE])
-        rows = session.execute(select(EarlyLabel.digest, EarlyLabel.label).where(some)).all()
-        if rows:
-            found.update((row.digest, row.label) for row in rows)
-            session.execute(delete(EarlyLabel).where(some))
+        some = digests[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        found.update(
+            driver_sql.rows(f"SELECT digest, label FROM early_labels WHERE digest IN ({marks})", *some)
+        )
+    driver_sql.run_many("DELETE FROM early_labels WHERE digest = ?", [(one,) for one in found])
     return found
 
 

@@ -9,15 +9,15 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import delete, insert, select
 
 from fairlens_backend import config
-from fairlens_backend.storage.event_tables import EventIdPage, EventIdRun, IngestState
-from fairlens_backend.storage.session import current_session
+from fairlens_backend.storage import driver_sql, ingest_state
+from fairlens_backend.storage.driver_sql import among, list_of
 
 ENTRY: Final = np.dtype([("key", "<u8"), ("check", "<u8"), ("place", "<i8")])
 POSITION_BITS: Final = 16
@@ -31,7 +31,17 @@ DIGEST_BYTES: Final = 16
 NOT_SEEN: Final = -1
 
 Prints = npt.NDArray[np.uint32]
-_memory: dict[str, dict[int, Prints]] = {}
+
+
+@dataclass
+class _Memory:
+    """What a process knows of the runs: their first bytes, and their sizes, as they were before the run `as_of`."""
+
+    as_of: int = -1
+    prints: dict[int, Prints] = field(default_factory=dict)
+
+
+_memory: dict[str, _Memory] = {}
 _memory_lock = threading.Lock()
 
 
@@ -59,11 +69,10 @@ def find(digests: Sequence[bytes]) -> npt.NDArray[np.int64]:
     places = np.full(len(digests), NOT_SEEN, dtype=np.int64)
     if not digests:
         return places
-    wanted = np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
-    order = np.argsort(wanted[:, 0])
-    sorted_prints = (wanted[order, 0] >> np.uint64(32)).astype(np.uint32)
+    keys = np.frombuffer(b"".join(digests), dtype="<u8")[::2]
+    sorted_prints = np.sort((keys >> np.uint64(32)).astype(np.uint32))
     pages: set[int] = set()
-    for run, prints in _runs().items():
+    for run, prints in _runs().prints.items():
         left = np.searchsorted(prints, sorted_prints, side="left")
         hit = np.flatnonzero(prints[np.minimum(left, len(prints) - 1)] == sorted_prints)
         hit = hit[left[hit] < len(prints)]
@@ -72,7 +81,7 @@ def find(digests: Sequence[bytes]) -> npt.NDArray[np.int64]:
             for first, last in zip(left[hit] // PAGE_ENTRIES, right // PAGE_ENTRIES, strict=True):
                 pages.update((run << _PAGE_BITS) + page for page in range(int(first), int(last) + 1))
     if pages:
-        there = _matching(sorted(pages), np.unique(wanted[:, 0]))
+        there = _matching(sorted(pages), np.unique(keys))
         for i, digest in enumerate(digests):
             places[i] = there.get(digest, NOT_SEEN)
     return places
@@ -85,8 +94,7 @@ def add(digests: Sequence[bytes], places: npt.NDArray[np.int64]) -> None:
     entries = np.empty(len(digests), dtype=ENTRY)
     parts = np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
     entries["key"], entries["check"], entries["place"] = parts[:, 0], parts[:, 1], places
-    session = current_session()
-    sizes = {row.id: row.n for row in session.execute(select(EventIdRun.id, EventIdRun.n))}
+    sizes = {run: len(prints) for run, prints in _runs().prints.items()}
     merged: list[int] = []
     # Eight runs of about one size become one: an id is written again at each eightfold growth, not at each commit.
     total = len(entries)
@@ -100,59 +108,75 @@ def add(digests: Sequence[bytes], places: npt.NDArray[np.int64]) -> None:
         entries = np.concatenate([entries, *(_entries_of(run) for run in merged)])
     _write(entries)
     _remove(merged)
+    with _memory_lock:
+        for run in merged:
+            _known().prints.pop(run, None)
 
 
 def forget_before(batch: int) -> None:
     """Drop the runs that only name batches before this one, whose rows are gone."""
-    old = current_session().scalars(select(EventIdRun.id).where(EventIdRun.last_batch < batch)).all()
-    _remove(list(old))
+    old = [run for (run,) in driver_sql.rows("SELECT id FROM event_id_runs WHERE last_batch < ?", batch)]
+    if old:
+        _remove(old)
+        # The next number is what processes compare to know whether their memory is still right.
+        ingest_state.lock().next_run += 1
+        ingest_state.save()
+        with _memory_lock:
+            _known().as_of = -1
 
 
 def _write(entries: npt.NDArray[Any]) -> None:
-    entries = entries[np.argsort(entries["key"])]
-    session = current_session()
-    state = session.get_one(IngestState, 1)
+    # Stable: merged runs are sorted already, and this sort finds that out.
+    entries = entries[np.argsort(entries["key"], kind="stable")]
+    state = ingest_state.lock()
     run, state.next_run = state.next_run, state.next_run + 1
     prints = (entries["key"] >> np.uint64(32)).astype("<u4")
-    last_batch = int(entries["place"].max()) >> POSITION_BITS
-    session.execute(
-        insert(EventIdRun),
-        [{"id": run, "n": len(entries), "last_batch": last_batch, "prints": prints.tobytes()}],
+    driver_sql.run(
+        "INSERT INTO event_id_runs (id, n, last_batch, prints) VALUES (?, ?, ?, ?)",
+        run,
+        len(entries),
+        int(entries["place"].max()) >> POSITION_BITS,
+        prints.tobytes(),
     )
-    session.execute(
-        insert(EventIdPage),
+    content, size = entries.tobytes(), PAGE_ENTRIES * ENTRY.itemsize
+    driver_sql.run_many(
+        "INSERT INTO event_id_pages (id, entries) VALUES (?, ?)",
         [
-            {
-                "id": (run << _PAGE_BITS) + i,
-                "entries": entries[i * PAGE_ENTRIES : (i + 1) * PAGE_ENTRIES].tobytes(),
-            }
-            for i in range(-(-len(entries) // PAGE_ENTRIES))
+            ((run << _PAGE_BITS) + i, content[i * size : (i + 1) * size])
+            for i in range(-(-len(content) // size))
         ],
     )
+    with _memory_lock:
+        known = _known()
+        if known.as_of == run:
+            known.prints[run], known.as_of = prints, run + 1
+    ingest_state.save()
 
 
 def _remove(runs: Sequence[int]) -> None:
-    session = current_session()
     for run in runs:
         low = run << _PAGE_BITS
-        session.execute(delete(EventIdPage).where(EventIdPage.id.between(low, low + 2**_PAGE_BITS - 1)))
+        driver_sql.run("DELETE FROM event_id_pages WHERE id BETWEEN ? AND ?", low, low + 2**_PAGE_BITS - 1)
     if runs:
-        session.execute(delete(EventIdRun).where(EventIdRun.id.in_(runs)))
+        driver_sql.run(f"DELETE FROM event_id_runs WHERE {among('id')}", list_of(runs))
 
 
 def _entries_of(run: int) -> npt.NDArray[Any]:
     low = run << _PAGE_BITS
-    wanted = select(EventIdPage.entries).where(EventIdPage.id.between(low, low + 2**_PAGE_BITS - 1))
-    pages = current_session().scalars(wanted.order_by(EventIdPage.id))
-    return np.frombuffer(b"".join(pages), dtype=ENTRY)
+    pages = driver_sql.rows(
+        "SELECT entries FROM event_id_pages WHERE id BETWEEN ? AND ? ORDER BY id",
+        low,
+        low + 2**_PAGE_BITS - 1,
+    )
+    return np.frombuffer(b"".join(page for (page,) in pages), dtype=ENTRY)
 
 
 def _matching(pages: list[int], keys: npt.NDArray[np.uint64]) -> dict[bytes, int]:
     there: dict[bytes, int] = {}
     for start in range(0, len(pages), _AT_ONCE):
-        some = pages[start : start + _AT_ONCE]
-        found = current_session().scalars(select(EventIdPage.entries).where(EventIdPage.id.in_(some)))
-        entries = np.frombuffer(b"".join(found), dtype=ENTRY)
+        some = list_of(pages[start : start + _AT_ONCE])
+        found = driver_sql.rows(f"SELECT entries FROM event_id_pages WHERE {among('id')}", some)
+        entries = np.frombuffer(b"".join(page for (page,) in found), dtype=ENTRY)
         at = np.minimum(np.searchsorted(keys, entries["key"]), len(keys) - 1)
         entries = entries[keys[at] == entries["key"]]
         digests = np.stack([entries["key"], entries["check"]], axis=1).tobytes()
@@ -161,23 +185,29 @@ def _matching(pages: list[int], keys: npt.NDArray[np.uint64]) -> dict[bytes, int
     return there
 
 
-def _runs() -> dict[int, Prints]:
-    """Every run that is committed; a run never changes and its number never comes again, so what was read stays right."""
-    session = current_session()
-    there = set(session.scalars(select(EventIdRun.id)))
-    url = config.current().sqlalchemy_url
+def _runs() -> _Memory:
+    """Every run; a run never changes and its number never comes again, so what was read stays right.
+
+    What runs there are is read only when the state says that another process has written or dropped one.
+    """
+    as_of = ingest_state.lock().next_run
     with _memory_lock:
-        known = _memory.setdefault(url, {})
-        for gone in set(known) - there:
-            del known[gone]
-        missing = sorted(there - set(known))
-        for start in range(0, len(missing), _AT_ONCE):
-            some = missing[start : start + _AT_ONCE]
-            for row in session.execute(
-                select(EventIdRun.id, EventIdRun.prints).where(EventIdRun.id.in_(some))
-            ):
-                known[row.id] = np.frombuffer(row.prints, dtype="<u4")
-        return dict(known)
+        known = _known()
+        if known.as_of != as_of:
+            there = {run for (run,) in driver_sql.rows("SELECT id FROM event_id_runs")}
+            for gone in known.prints.keys() - there:
+                del known.prints[gone]
+            missing = sorted(there - known.prints.keys())
+            for start in range(0, len(missing), _AT_ONCE):
+                some = list_of(missing[start : start + _AT_ONCE])
+                found = driver_sql.rows(f"SELECT id, prints FROM event_id_runs WHERE {among('id')}", some)
+                known.prints.update((run, np.frombuffer(prints, dtype="<u4")) for run, prints in found)
+            known.as_of = as_of
+        return known
+
+
+def _known() -> _Memory:
+    return _memory.setdefault(config.current().sqlalchemy_url, _Memory())
 
 
 def _tier(n: int) -> int:

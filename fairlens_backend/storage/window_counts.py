@@ -14,7 +14,7 @@ from sqlalchemy import and_, delete, insert, literal, or_, select, union, union_
 
 from fairlens_backend.core.columns import CELL_SHAPE, CELLS
 from fairlens_backend.core.counts import CountTable
-from fairlens_backend.storage import count_series
+from fairlens_backend.storage import checked_days, count_series, driver_sql
 from fairlens_backend.storage.event_tables import CountBucket, CountDelta, EventBatch
 from fairlens_backend.storage.schedule_tables import CountChange
 from fairlens_backend.storage.session import current_session
@@ -26,35 +26,48 @@ MINUTE, HOUR, DAY = GRAINS = (1, 60, 1440)
 FOLDED_AT_ONCE: Final = 64
 _AT_ONCE: Final = 300
 _CELL_BITS: Final = 24  # 66 cells of 20,000 groups are 1.3 million
+_DENSE: Final = 4096
 
 Entries = npt.NDArray[Any]
 
 
 def entries_of(minutes: Any, cells: Any, n: Any, units: Any) -> Entries:
-    """Deltas, one entry a minute and cell; those that cancel out are left out."""
+    """Deltas, one entry a minute and cell; those that cancel out are left out. `n` is None where each row is one more."""
     minutes, cells = np.asarray(minutes, dtype=np.int64), np.asarray(cells, dtype=np.int64)
-    keys, at = np.unique((minutes << _CELL_BITS) + cells, return_inverse=True)
-    made = np.zeros(len(keys), dtype=ENTRY)
-    made["minute"], made["cell"] = keys >> _CELL_BITS, keys & (2**_CELL_BITS - 1)
-    np.add.at(made["n"], at, np.asarray(n, dtype=np.int32))
-    np.add.at(made["units"], at, np.asarray(units, dtype=np.int64))
-    return _without_zeros(made)
+    units = np.asarray(units, dtype=np.int64)
+    if not len(minutes):
+        return np.zeros(0, dtype=ENTRY)
+    first, width = int(minutes.min()), int(cells.max()) + 1
+    size = (int(minutes.max()) - first + 1) * width
+    if size <= 4 * len(minutes) + _DENSE:
+        # Counted in place: sorting the keys of 10,000,000 rows took 1.1 of 2.1 s.
+        keys, at = np.arange(size), (minutes - first) * width + cells
+        keys = (keys // width + first << _CELL_BITS) + keys % width
+    else:
+        keys, at = np.unique((minutes << _CELL_BITS) + cells, return_inverse=True)
+    weights = None if n is None else np.asarray(n, dtype=np.float64)
+    made_n = np.bincount(at, weights, len(keys)).astype(np.int64)
+    # In halves of 16 bits the sums of floats are exact up to 2**37 rows.
+    high = np.bincount(at, (units >> 16).astype(np.float64), len(keys)).astype(np.int64)
+    low = np.bincount(at, (units & 0xFFFF).astype(np.float64), len(keys)).astype(np.int64)
+    made_units = (high << 16) + low
+    kept = np.flatnonzero((made_n != 0) | (made_units != 0))
+    made = np.zeros(len(kept), dtype=ENTRY)
+    made["minute"], made["cell"] = keys[kept] >> _CELL_BITS, keys[kept] & (2**_CELL_BITS - 1)
+    made["n"], made["units"] = made_n[kept], made_units[kept]
+    return made
 
 
 def add_deltas(deltas: Mapping[int, Entries]) -> None:
     """Append what changed, by series; in the transaction that writes the rows."""
-    rows = [
-        {
-            "series_id": series_id,
-            "first_minute": int(entries["minute"].min()),
-            "last_minute": int(entries["minute"].max()),
-            "entries": entries.tobytes(),
-        }
-        for series_id, entries in deltas.items()
-        if len(entries)
-    ]
-    if rows:
-        current_session().execute(insert(CountDelta), rows)
+    driver_sql.run_many(
+        "INSERT INTO count_deltas (series_id, first_minute, last_minute, entries) VALUES (?, ?, ?, ?)",
+        [
+            (series_id, int(entries["minute"].min()), int(entries["minute"].max()), entries.tobytes())
+            for series_id, entries in deltas.items()
+            if len(entries)
+        ],
+    )
 
 
 def fold() -> int:
@@ -255,6 +268,7 @@ def _add_to_buckets(series_id: int, grain: int, entries: Entries) -> None:
 def _note_touched(series_id: int, entries: Any) -> None:
     """Say which minutes are no longer what an audit may have read: see `audit_windows.mark_changed`."""
     minutes = np.unique(entries["minute"]).astype("<i8")
+    checked_days.mark(series_id, np.unique(minutes // DAY).tolist())
     packed = zlib.compress(minutes.tobytes(), 1)
     current_session().execute(insert(CountChange), [{"series_id": series_id, "minutes": packed}])
 

@@ -1,0 +1,56 @@
+"""Statements of the ingest path as text, given straight to the driver in the unit of work under way.
+
+The ORM builds, checks and looks up every statement anew: 0.1 to 0.3 ms each, and a transaction of 500 events has a dozen
+(they were 3.5 of 8.5 ms CPU a batch). As text one costs 0.015 ms, and errors are still SQLAlchemy's own. A `?` stands for a
+value on both databases; names of tables and columns are constants of the rooms that write them.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from fairlens_backend.storage.session import current_session, is_postgresql
+
+
+def rows(sql: str, *values: Any) -> list[Any]:
+    """The rows that a statement gives, as tuples."""
+    made = current_session().connection().exec_driver_sql(_of_driver(sql, is_postgresql()), values)
+    return list(made.all())
+
+
+def run(sql: str, *values: Any) -> int:
+    """Run one statement; how many rows it changed."""
+    made = current_session().connection().exec_driver_sql(_of_driver(sql, is_postgresql()), values)
+    return int(made.rowcount)
+
+
+def run_many(sql: str, many: Sequence[tuple[Any, ...]]) -> None:
+    """Run one statement for each tuple of values; nothing for none."""
+    if many:
+        current_session().connection().exec_driver_sql(_of_driver(sql, is_postgresql()), list(many))
+
+
+def among(column: str) -> str:
+    """The condition that an integer column is one of a list, which `list_of` makes its one value.
+
+    One statement for lists of any length: each other text would be parsed and planned anew.
+    """
+    return f"{column} = ANY(?)" if is_postgresql() else f"{column} IN (SELECT value FROM json_each(?))"
+
+
+def list_of(numbers: Sequence[int]) -> Any:
+    """A list of integers as the value of `among`."""
+    return list(numbers) if is_postgresql() else msgspec.json.encode(list(numbers)).decode()
+
+
+def moment(at: datetime) -> Any:
+    """A time as `tables.UtcDateTime` keeps it."""
+    return at if is_postgresql() else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+@lru_cache(maxsize=256)
+def _of_driver(sql: str, postgresql: bool) -> str:
+    return sql.replace("%", "%%").replace("?", "%s") if postgresql else sql
