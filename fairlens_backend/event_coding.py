@@ -1,7 +1,8 @@
 """Decisions as a model's declarations read them: favourable or not, which group, which cell. Values are coded once and kept."""
 
 import hashlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -9,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fairlens_backend.core.columns import TRUTH_UNKNOWN, cell_of
+from fairlens_backend.core.enrich.attribute_groups import AttributeGroups
 from fairlens_backend.core.labels import UNKNOWN, canonical_label, matching
 from fairlens_backend.decision_layout import Layout
 
 MAX_REMEMBERED: Final = 20_000  # values of one column
+_NO_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Memory:
@@ -44,6 +47,8 @@ class Coder:
     Parameters
     ----------
     layout : what it declares; of the columns only the names of the protected attributes are used
+    normalised : of the attributes whose words and codes are brought to groups, how; one with a definition has that instead
+    cleaned : gives a label of an attribute without personal data; None where the caller keeps no label
 
     Examples
     --------
@@ -54,8 +59,17 @@ class Coder:
     (array([0, 1]), [('F',), ('unknown',)])
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        normalised: Mapping[str, AttributeGroups] | None = None,
+        cleaned: Callable[[str, str], str] | None = None,
+    ) -> None:
         self.layout = layout
+        self.normalised = {
+            name: one for name, one in (normalised or {}).items() if name not in layout.definitions
+        }
+        self._cleaned = cleaned
         self.favourable_labels = frozenset(
             label_digest(value) for value in layout.truth_favourable or layout.favourable
         )
@@ -97,6 +111,21 @@ class Coder:
         """The group's label of each value of one attribute; one with a NUL is given as it is."""
         return self._labels[name].coded(values)
 
+    def on_the_day(self, name: str, values: list[Any], at: Callable[[int], datetime]) -> list[Any]:
+        """The values with dates of birth as the bands of age on the day of each decision."""
+        how = self.normalised.get(name)
+        if how is None or how.kind not in ("age", "birth"):
+            return values
+        dated = [i for i, value in enumerate(values) if how.wants_the_day(value)]
+        for i in dated:
+            values[i] = how.groups([values[i]], at(i))[0]
+        return values
+
+    def is_word(self, name: str, value: Any) -> bool:
+        """Whether a value is a known word for a group of the attribute, and so nobody's name."""
+        how = self.normalised.get(name)
+        return how is not None and how.is_word(value)
+
     def _decide(self, values: list[Any]) -> list[int]:
         return [int(one) for one in matching(map(_text, values), self.layout.favourable)]
 
@@ -113,7 +142,11 @@ class Coder:
         definition = self.layout.definitions.get(name)
         if definition is not None:
             labels = [canonical_label(one) for one in definition.apply(np.array(labels, dtype=object))]
-        return [UNKNOWN if label is None else label for label in labels]
+        elif name in self.normalised:
+            kept = [None if label is None else value for label, value in zip(labels, values, strict=True)]
+            labels = list(self.normalised[name].groups(kept, _NO_DAY))
+        known = [UNKNOWN if label is None else label for label in labels]
+        return known if self._cleaned is None else [self._cleaned(name, label) for label in known]
 
 
 def label_digest(value: Any) -> bytes:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from fairlens_backend.errors import InvalidInput, MalformedInput, TooLarge
+from fairlens_backend.errors import InvalidInput, TooLarge
+from fairlens_backend.event_problems import invalid, malformed, problem_of, shown
 from fairlens_backend.schemas.events import (
     MAX_COLUMN_EVENTS,
     MAX_EVENTS,
@@ -25,8 +26,7 @@ _COLUMNS: Final = ("event_id", "label", "timestamp", "score", "threshold", "grou
 _IN_A_ROW: Final = re.compile(
     rf"at `\$\.(?:{'|'.join(_COLUMNS)}|(?:features|demographic_tags)\[\.\.\.\])\[\d"
 )
-_PLACE: Final = re.compile(r" - at `\$(?:\[\d+\])?\.?(.*?)`\Z")
-_CAME: Final = re.compile(r"(unknown field|enum value) [`'].*[`']")
+Columns = dict[str, Sequence[Any]]
 
 
 @dataclass
@@ -50,6 +50,8 @@ class Decisions:
     tenants : what their session contexts say, None where nothing
     values : gives the column of a protected attribute, from the demographic tags or else the features, and the path of each
     event : gives an event as it came, by its place in the columns
+    features, tags : columns by name, or a list of n mappings where events do not have the same names
+    threshold, use_case : None where nothing is known of any
     """
 
     model: str
@@ -64,6 +66,10 @@ class Decisions:
     tenant_of: Callable[[int], str | None]
     values: Callable[[str], tuple[list[Any], Callable[[int], str]]]
     event: Callable[[int], Any]
+    features: Columns | list[dict[str, Any]]
+    tags: Columns | list[dict[str, Any]]
+    threshold: list[float | None] | None
+    use_case: list[str | None] | None
 
 
 @dataclass
@@ -102,7 +108,7 @@ def read_event(event: Any, index: int = 0) -> PredictionEvent | Refused:
     try:
         return msgspec.convert(event, PredictionEvent)
     except msgspec.ValidationError as error:
-        return Refused(index, [_problem(error)], event)
+        return Refused(index, [problem_of(error)], event)
 
 
 def of_events(events: Sequence[tuple[int, PredictionEvent]]) -> list[Decisions]:
@@ -111,13 +117,6 @@ def of_events(events: Sequence[tuple[int, PredictionEvent]]) -> list[Decisions]:
     for one in events:
         by_model.setdefault((one[1].model_id, one[1].model_version), []).append(one)
     return [_of_one_model(model, version, some) for (model, version), some in by_model.items()]
-
-
-def malformed(error: Exception) -> MalformedInput:
-    """The refusal of bytes that are no JSON."""
-    said = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-    said = "it is nested too deeply" if isinstance(error, RecursionError) else said
-    return MalformedInput(f"The body is not JSON: {said}.", expected="JSON")
 
 
 def _rows(body: bytes) -> Read:
@@ -132,7 +131,7 @@ def _rows(body: bytes) -> Read:
             try:
                 events.append((i, _EVENT.decode(raw)))
             except msgspec.ValidationError as error:
-                read.refused.append(Refused(i, [_problem(error)], msgspec.json.decode(raw)))
+                read.refused.append(Refused(i, [problem_of(error)], msgspec.json.decode(raw)))
     _require_size(read.n, MAX_EVENTS)
     read.decisions = of_events(events)
     return read
@@ -168,7 +167,26 @@ def _of_one_model(model: str, version: str | None, some: list[tuple[int, Predict
         tenant_of=tenant_of,
         values=values,
         event=lambda place: msgspec.to_builtins(events[place]),
+        features=_side_by_side([event.features for event in events]),
+        tags=_side_by_side([event.demographic_tags for event in events]),
+        threshold=_if_any([event.prediction.threshold for event in events]),
+        use_case=_if_any(
+            [None if (one := event.session_context) is None else one.use_case for event in events]
+        ),
     )
+
+
+def _side_by_side(rows: list[dict[str, Any]]) -> Columns | list[dict[str, Any]]:
+    """Mappings with the same names as columns; others as they are."""
+    names = set(map(tuple, rows))
+    if len(names) != 1:
+        return rows
+    columns = zip(*map(dict.values, rows), strict=True)
+    return dict(zip(names.pop(), columns, strict=True))
+
+
+def _if_any(column: list[Any]) -> list[Any] | None:
+    return column if any(one is not None for one in column) else None
 
 
 def _table(body: bytes) -> Read:
@@ -203,6 +221,10 @@ def _table(body: bytes) -> Read:
         tenant_of=lambda place: table.tenant_id,
         values=values,
         event=lambda place: msgspec.to_builtins(_row(columns, place)),
+        features=table.features,
+        tags=table.demographic_tags,
+        threshold=None if table.threshold is None else _if_any(table.threshold),
+        use_case=None if table.use_case is None else [table.use_case] * n,
     )
     return Read(n, [decisions])
 
@@ -219,7 +241,8 @@ def _row_by_row(table: dict[str, Any]) -> Read:
     named = {name: table.get(name) for name in _COLUMNS}
     for name, column in {**named, **inner}.items():
         if column is not None and not isinstance(column, list):
-            raise InvalidInput(f"{name} is no list.", field=name, expected="a list of values")
+            told = shown(name)
+            raise InvalidInput(f"{told} is no list.", field=told, expected="a list of values")
     _require_lengths({**named, **inner}, n)
     read, events = Read(n), []
     for i in range(n):
@@ -265,27 +288,10 @@ def _require_size(n: int, most: int) -> None:
 def _require_lengths(columns: dict[str, Any], n: int, prefix: str = "") -> None:
     for name, column in columns.items():
         if column is not None and len(column) != n:
+            told = shown(f"{prefix}{name}")
             raise InvalidInput(
-                f"{prefix}{name} has {len(column)} values, event_id has {n}.",
-                field=f"{prefix}{name}",
+                f"{told} has {len(column)} values, event_id has {n}.",
+                field=told,
                 got=len(column),
                 expected=f"{n} values",
             )
-
-
-def _problem(error: msgspec.ValidationError) -> dict[str, str]:
-    """Where and what, without what came: a name of a field or a value may be a person's."""
-    text = str(error)
-    place = _PLACE.search(text)
-    said = _CAME.sub(r"\1", _PLACE.sub("", text))
-    if "matching regex" in said:
-        said = "Expected 1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit"
-    return {"field": place[1] if place and place[1] else "event", "message": said}
-
-
-def invalid(error: msgspec.ValidationError) -> InvalidInput:
-    """The refusal of a whole body, by its first problem."""
-    problem = _problem(error)
-    return InvalidInput(
-        f"{problem['field']}: {problem['message']}.", field=problem["field"], expected=problem["message"]
-    )

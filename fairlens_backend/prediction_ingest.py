@@ -1,46 +1,34 @@
-"""Decisions come in one by one: read → grouped as the model declares → stored and counted, or set aside as dead letters.
+"""Decisions come in one by one: read → normalised → personal data as tokens → stored and counted, or set aside.
 
-Of an event its time, decision, truth, score and groups are kept, and a digest of its id. Its features and its other tags
-are read for the groups alone and are not stored.
+What is not as expected, and what cannot be tokenised, becomes a dead letter, tokenised itself. How values become groups
+says `event_grouping`, what happens to personal data and absent attributes `event_enricher`.
 """
 
-import re
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from fairlens_backend import audit_runner, config, security_utils, telemetry
-from fairlens_backend.core.labels import canonical_label
+from fairlens_backend import config, event_grouping, letter_sealer, telemetry
+from fairlens_backend.core.labels import UNKNOWN, canonical_label
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
-from fairlens_backend.event_coding import Coder, label_digest
-from fairlens_backend.event_reader import (
-    Decisions,
-    Read,
-    Refused,
-    invalid,
-    malformed,
-    of_events,
-    read_event,
-    read_events,
-)
-from fairlens_backend.schemas._base import NAME_PATTERN
+from fairlens_backend.event_coding import label_digest
+from fairlens_backend.event_enricher import Enricher
+from fairlens_backend.event_grouping import Grouping, truth_of
+from fairlens_backend.event_problems import invalid, malformed
+from fairlens_backend.event_reader import Decisions, Read, Refused, of_events, read_event, read_events
 from fairlens_backend.schemas.events import LabelList, LabelTable
 from fairlens_backend.storage import event_ids, ingest_writer
-from fairlens_backend.storage.count_series import Series
-from fairlens_backend.storage.dead_letters import NewLetter
-from fairlens_backend.storage.events import EventColumns
+from fairlens_backend.storage.event_details import Draft
+from fairlens_backend.storage.events import MAX_BATCH, EventColumns
 from fairlens_backend.storage.ingest_writer import Labels, Submission
 
-MAX_CODERS: Final = 256
 _SCALARS: Final = {str, int, float, bool, type(None)}
 _LABELS: Final = msgspec.json.Decoder(LabelList)
 _LABEL_TABLE: Final = msgspec.json.Decoder(LabelTable)
-_coders: OrderedDict[tuple[str, str, str], tuple[str, Coder]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -69,8 +57,14 @@ def ingest(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     return _take(sender, read_events(body), now)
 
 
-def ingest_one(sender: Sender, event: Any, letter_id: int, now: datetime) -> dict[str, Any]:
+def ingest_one(
+    sender: Sender, event: Any, letter_id: int, now: datetime, digest: bytes | None = None
+) -> dict[str, Any]:
     """Take the event of a dead letter, and delete the letter with the same commit.
+
+    Parameters
+    ----------
+    digest : of its id, where the id itself is a token now
 
     Raises
     ------
@@ -82,7 +76,9 @@ def ingest_one(sender: Sender, event: Any, letter_id: int, now: datetime) -> dic
         read.refused.append(one)
     else:
         read.decisions = of_events([(0, one)])
-    parts = _parts(sender, read, now)
+    parts = _parts(sender, read, now, Enricher.of(sender.tenant, now))
+    if digest is not None and parts:
+        parts[0].digests[:] = [digest]
     if read.refused:
         first = read.refused[0].errors[0]
         raise InvalidInput(
@@ -130,16 +126,10 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     return counted
 
 
-def truth_of(series: Series, label: bytes) -> int:
-    """Whether a label, by its digest, is favourable for the decisions of a series."""
-    key = (series.tenant, series.model, series.version)
-    coder = _coders[key][1] if key in _coders else _coder(*key)[1]
-    return int(label in coder.favourable_labels)
-
-
 def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
-    parts = _parts(sender, read, now)
-    letters = _letters(sender, read.refused)
+    enricher = Enricher.of(sender.tenant, now)
+    parts = _parts(sender, read, now, enricher)
+    letters = letter_sealer.seal(sender.tenant, sender.name, enricher.tokeniser, read.refused)
     ingest_writer.write(Submission(now, truth_of, parts, letters))
     refused = {one.index for one in read.refused}
     placed = sorted(
@@ -162,16 +152,16 @@ def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
     }
 
 
-def _parts(sender: Sender, read: Read, now: datetime) -> list[EventColumns]:
+def _parts(sender: Sender, read: Read, now: datetime, enricher: Enricher) -> list[EventColumns]:
     parts: list[EventColumns] = []
     unknown: list[tuple[Decisions, FairLensError]] = []
     for some in read.decisions:
         try:
-            series, coder = _coder(sender.tenant, some.model, some.version)
+            grouping = event_grouping.of(sender.tenant, some.model, some.version)
         except (NotFound, InvalidInput) as error:
             unknown.append((some, error))
             continue
-        part = _columns(sender, some, series, coder, read.refused, now)
+        part = _columns(sender, some, grouping, enricher, read.refused, now)
         if part is not None:
             parts.append(part)
     if unknown and len(unknown) == len(read.decisions) and not read.refused:
@@ -184,9 +174,9 @@ def _parts(sender: Sender, read: Read, now: datetime) -> list[EventColumns]:
 
 
 def _columns(
-    sender: Sender, some: Decisions, series: Series, coder: Coder, refused: list[Refused], now: datetime
+    sender: Sender, some: Decisions, grouping: Grouping, enricher: Enricher, refused: list[Refused], now: datetime
 ) -> EventColumns | None:
-    n = len(some.event_id)
+    n, coder = len(some.event_id), grouping.coder
     wrong: dict[int, dict[str, str]] = {}
     at_us = _times(some.timestamp, now, wrong)
     if some.tenants - {None, sender.tenant}:
@@ -196,38 +186,64 @@ def _columns(
                     "field": "session_context.tenant_id",
                     "message": "Expected the sender's own tenant",
                 }
-    values: dict[str, Sequence[Any]] = {}
-    for name in coder.layout.protected:
-        column, path_of = some.values(name)
-        if not set(map(type, column)) <= _SCALARS:
-            for i, value in enumerate(column):
-                if type(value) not in _SCALARS:
-                    wrong[i], column[i] = (
-                        {"field": path_of(i), "message": "Expected a text, a number or a truth value"},
-                        None,
-                    )
-        if any("\0" in label for label in set(coder.labels(name, column))):
-            for i, label in enumerate(coder.labels(name, column)):
-                if "\0" in label:
-                    wrong[i] = {
-                        "field": path_of(i),
-                        "message": "Expected text without NUL, which no database keeps",
-                    }
-                    column[i] = None
-        values[name] = column
+    enriched = enricher.enrich(some, coder.is_word, grouping.keep_features)
+    wrong |= enriched.wrong
+    values = {
+        name: _attribute(some, name, grouping, at_us, enriched.tokenised, wrong) for name in coder.layout.protected
+    }
     scores = np.array([np.nan if one is None else one for one in some.score or [None] * n], dtype=np.float64)
     truth = None if some.truth is None or not any(one is not None for one in some.truth) else some.truth
     cells = coder.cells(some.label, truth, scores)
     codes, groups = coder.groups(values)
+    details = enriched.details
+    if enricher.privacy.proxies:
+        absent = {
+            name: [i for i, label in enumerate(coder.labels(name, column)) if label == UNKNOWN]
+            for name, column in values.items()
+        }
+        details = replace(details, proxies=enricher.proxies(some, coder.layout.protected, absent))
     ids = some.event_id
     if wrong:
         refused += [Refused(some.index[i], [errors], some.event(i)) for i, errors in wrong.items()]
         kept = np.array([i not in wrong for i in range(n)])
         at_us, cells, scores, codes = at_us[kept], cells[kept], scores[kept], codes[kept]
         ids = [event_id for i, event_id in enumerate(ids) if i not in wrong]
+        details = details.take(np.flatnonzero(kept).tolist())
     if not ids:
         return None
-    return EventColumns(series, event_ids.digests_of(sender.tenant, ids), at_us, cells, scores, codes, groups)
+    digests = event_ids.digests_of(sender.tenant, ids)
+    draft = Draft.of(details, MAX_BATCH)
+    return EventColumns(grouping.series, digests, at_us, cells, scores, codes, groups, details=draft)
+
+
+def _attribute(
+    some: Decisions, name: str, grouping: Grouping, at_us: Any, tokenised: dict[int, Any], wrong: dict[int, Any]
+) -> Sequence[Any]:
+    """The values of a protected attribute as they can be grouped; what is no value is named in `wrong`."""
+    coder = grouping.coder
+    column, path_of = some.values(name)
+    if not set(map(type, column)) <= _SCALARS:
+        for i, value in enumerate(column):
+            if type(value) not in _SCALARS:
+                wrong[i], column[i] = (
+                    {"field": path_of(i), "message": "Expected a text, a number or a truth value"},
+                    None,
+                )
+    for i, document in tokenised.items():
+        # Of what was found with the names of the same event: a label is kept for longer than the row.
+        new = document["demographic_tags"].get(name, document["features"].get(name, column[i]))
+        if type(column[i]) is str and type(new) is str:
+            column[i] = new
+    column = coder.on_the_day(name, column, lambda i: datetime.fromtimestamp(int(at_us[i]) / 1e6, UTC))
+    if any("\0" in label for label in set(coder.labels(name, column))):
+        for i, label in enumerate(coder.labels(name, column)):
+            if "\0" in label:
+                wrong[i] = {
+                    "field": path_of(i),
+                    "message": "Expected text without NUL, which no database keeps",
+                }
+                column[i] = None
+    return column
 
 
 def _times(timestamps: list[Any], now: datetime, wrong: dict[int, dict[str, str]]) -> Any:
@@ -246,33 +262,6 @@ def _times(timestamps: list[Any], now: datetime, wrong: dict[int, dict[str, str]
                 f" {ahead:g} seconds ahead of this server's clock (INGEST_MAX_AHEAD_S)",
             }
     return np.rint(np.array(seconds) * 1e6).astype(np.int64)
-
-
-def _letters(sender: Sender, refused: Sequence[Refused]) -> list[NewLetter]:
-    if not refused:
-        return []
-    fernet = security_utils.load_fernet()
-    letters = []
-    for one in refused:
-        model = one.event.get("model_id") if isinstance(one.event, dict) else None
-        is_name = isinstance(model, str) and re.match(NAME_PATTERN, model)
-        sealed = fernet.encrypt(msgspec.json.encode(one.event)).decode()
-        letters.append(NewLetter(sender.tenant, model if is_name else None, sender.name, one.errors, sealed))
-    return letters
-
-
-def _coder(tenant: str, model: str, version: str | None) -> tuple[Series, Coder]:
-    """How this version of a model is read, by what it declares now."""
-    subject = audit_runner.settle(tenant, model, version, {}, registered=True)
-    declared = msgspec.json.encode(subject.declared, order="sorted").decode()
-    key = (tenant, model, subject.version)
-    known = _coders.get(key)
-    if known is None or known[0] != declared:
-        known = (declared, Coder(subject.layout(decision="prediction.label")))
-        _coders[key] = known
-        while len(_coders) > MAX_CODERS:
-            _coders.popitem(last=False)
-    return Series(tenant, model, subject.version, known[1].layout.protected), known[1]
 
 
 def _read_labels(body: bytes) -> tuple[list[str], list[Any]]:

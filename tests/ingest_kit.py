@@ -14,6 +14,7 @@ NOW = datetime(2026, 3, 2, 12, 30, 15, tzinfo=UTC)
 SENDER = Sender("acme", "key:fl_1")
 DECLARED: dict[str, Any] = {
     "columns": {"decision": "hired", "protected": ["sex", "age"]},
+    "normalise_groups": False,
     "favourable": {"decision": ["yes"], "truth": ["good"]},
     "group_definitions": {"age": {"bands": [30, 50]}},
     "missing_values": ["?"],

@@ -1,0 +1,77 @@
+"""How a version of a model reads the events of single decisions: what is favourable, which values make one group."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from fairlens_backend import audit_runner, privacy_keeper, telemetry
+from fairlens_backend.audit_runner import Subject
+from fairlens_backend.core.enrich.attribute_groups import AttributeGroups
+from fairlens_backend.event_coding import Coder
+from fairlens_backend.event_enricher import Enricher
+from fairlens_backend.storage.count_series import Series
+
+MAX_KEPT: Final = 256
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """What is counted together and how it is coded; whether the model lets features be kept."""
+
+    series: Series
+    coder: Coder
+    keep_features: bool
+
+
+_kept: OrderedDict[tuple[str, str, str], tuple[Any, Grouping]] = OrderedDict()
+
+
+def of(tenant: str, model: str, version: str | None, now: datetime | None = None) -> Grouping:
+    """How this version of a model is read, by what it declares now.
+
+    Raises
+    ------
+    NotFound : no such model or version
+    InvalidInput : it does not say what is favourable or protected
+    """
+    subject = audit_runner.settle(tenant, model, version, {}, registered=True)
+    privacy = privacy_keeper.of(tenant, now or telemetry.utc_now())
+    declared = msgspec.json.encode(subject.declared, order="sorted").decode()
+    # Of the switches those that say which labels are personal.
+    state = (declared, privacy.token_key_version, tuple(sorted(privacy.personal_fields.items())))
+    key = (tenant, model, subject.version)
+    known = _kept.get(key)
+    if known is None or known[0] != state:
+        known = (state, _made(subject, Enricher(tenant, privacy)))
+        _kept[key] = known
+        while len(_kept) > MAX_KEPT:
+            _kept.popitem(last=False)
+    return known[1]
+
+
+def truth_of(series: Series, label: bytes) -> int:
+    """Whether a label, by its digest, is favourable for the decisions of a series."""
+    return int(label in _of_series(series).coder.favourable_labels)
+
+
+def _of_series(series: Series) -> Grouping:
+    known = _kept.get((series.tenant, series.model, series.version))
+    return known[1] if known is not None else of(series.tenant, series.model, series.version)
+
+
+def _made(subject: Subject, enricher: Enricher) -> Grouping:
+    layout = subject.layout(decision="prediction.label")
+    normalised = {}
+    if subject.declared.get("normalise_groups", True) is not False:
+        iso_5218 = subject.declared.get("sex_codes") == "iso_5218"
+        normalised = {
+            name: one
+            for name in layout.protected
+            if (one := AttributeGroups(name, subject.reference_groups.get(name), iso_5218)).kind is not None
+        }
+    coder = Coder(layout, normalised, enricher.clean_label)
+    series = Series(subject.tenant, subject.model, subject.version, layout.protected)
+    return Grouping(series, coder, subject.declared.get("store_features", True) is not False)
