@@ -89,6 +89,7 @@ ROUTES = [
     post("/v1/models/<string:id>/audit", "monitor", {"window_hours": 2}, {"window_hours": 0}, path="/v1/models/hiring/audit"),
     post("/v1/models/<string:id>/policy/dry_run", "monitor", {"alpha": 0.01}, {"alpha": 1},
          path="/v1/models/hiring/policy/dry_run"),
+    post("/v1/models/<string:id>/backtest", "monitor", {"grain": "audit"}, {"grain": "minute"}, path="/v1/models/hiring/backtest"),
     get("/v1/models/<string:id>/drift", "monitor", "/v1/models/hiring/drift?window_days=0",
         path="/v1/models/hiring/drift?metrics=dir"),
     post("/v1/predictions/ingest", "monitor", [EVENT], []),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairlens_backend.schemas.audits import DRY_RUN_EXAMPLE, WINDOW_EXAMPLE
+from fairlens_backend.schemas.backtest import BACKTEST_EXAMPLE
 from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
 from fairlens_backend.schemas.events import EVENT_EXAMPLE, EVENT_TABLE_EXAMPLE, LABELS_EXAMPLE
 
@@ -71,6 +72,7 @@ EXAMPLES: tuple[Example, ...] = (
         query={"attribute": "gender", "stratum": "region"},
     ),
     Example("POST", "/v1/models/{id}/policy/dry_run", DRY_RUN_EXAMPLE, values={"id": "loan_model"}),
+    Example("POST", "/v1/models/{id}/backtest", BACKTEST_EXAMPLE, values={"id": "loan_model"}),
     Example(
         "GET",
         "/v1/models/{id}/drift",

@@ -3,11 +3,12 @@
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
-from fairlens_backend import drift_reader, telemetry
+from fairlens_backend import backtester, drift_reader, telemetry
 from fairlens_backend.auth import current_caller, require_role
 from fairlens_backend.blueprints._envelope import success
 from fairlens_backend.blueprints._openapi import SECURED, answers
 from fairlens_backend.schemas.audits import ModelPath
+from fairlens_backend.schemas.backtest import BacktestRequest
 from fairlens_backend.schemas.drift import DriftQuery
 
 bp = APIBlueprint("drift", __name__, abp_tags=[Tag(name="drift", description="Change since the baseline")])
@@ -26,3 +27,16 @@ def read_drift(path: ModelPath, query: DriftQuery) -> Response:
     warned = [one for one in found["series"] if one["early_warning"]["early_warning"]]
     said = f"{len(found['series'])} series, {len(warned)} with an early warning."
     return success(found, found["reason"] or said)
+
+
+@bp.post(
+    "/v1/models/<string:id>/backtest",
+    summary="How often, and how early, settings would have alerted on the stored history",
+    security=SECURED,
+    responses=answers(404),
+)
+@require_role("monitor")
+def run_backtest(path: ModelPath, body: BacktestRequest) -> Response:
+    """On the audits as they were made, or on hours or days counted anew; two settings side by side. Nothing is written."""
+    found = backtester.run_backtest(current_caller().tenant, path.id, body, telemetry.utc_now())
+    return success(found, found["sentence"])

@@ -5,10 +5,12 @@ Heavy rooms are imported inside `run`, so that `fairlens --help` is there at onc
 
 from types import ModuleType
 
-from fairlens_backend.commands import audit, metrics, rebuild_counts
+from fairlens_backend.commands import audit, backtest, metrics, rebuild_counts, worker
 
 COMMANDS: tuple[ModuleType, ...] = (
     audit,
+    backtest,
     metrics,
     rebuild_counts,
+    worker,
 )

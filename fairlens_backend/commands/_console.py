@@ -67,18 +67,18 @@ def pair(text: str, option: str) -> tuple[str, str]:
     return column, value
 
 
-def read_settings(path: Path | None) -> dict[str, Any] | None:
+def read_settings(path: Path | None, option: str = "--settings") -> dict[str, Any] | None:
     """The JSON object of a settings file; None without one. `InvalidInput` says what is wrong with it."""
     if path is None:
         return None
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be read ({error.strerror}).", field="--settings") from error
+        raise InvalidInput(f"{path} cannot be read ({error.strerror}).", field=option) from error
     except ValueError as error:
-        raise InvalidInput(f"{path} is not JSON: {error}.", field="--settings") from error
+        raise InvalidInput(f"{path} is not JSON: {error}.", field=option) from error
     if not isinstance(settings, dict):
-        raise InvalidInput(f"{path} holds no JSON object of settings.", field="--settings")
+        raise InvalidInput(f"{path} holds no JSON object of settings.", field=option)
     return settings
 
 

@@ -94,6 +94,7 @@ def backtest(
     metrics: Collection[str] | None = None,
     attributes: Collection[str] | None = None,
     detectors: Collection[str] = DETECTORS,
+    audited: bool = True,
 ) -> Result:
     """Try settings on a stored history. Nothing is written and nobody is alerted.
 
@@ -103,11 +104,12 @@ def backtest(
     changes : drifts known to have begun, for all series alike; an empty list says that nothing changed, so that every
         alarm is false; None that nobody knows
     metrics, attributes : the series to look at; None for all. At most 200 series
+    audited : false for windows that were only counted (`audits_of_windows`): then nobody was alerted `before`
 
     Returns
     -------
     dict of plain values: n_audits, since, until; severity {n_alerts, alert_share, first_alert,
-    before, changed}: the audits' own alerts by the policy (`policy_replay.replay`, which sees the whole policy; the series
+    before, changed (both None where nothing was audited)}: the audits' own alerts by the policy (`policy_replay.replay`, which sees the whole policy; the series
     below have its thresholds, their values stay as stored); series [{model, attribute, metric, threshold, n_checks,
     reason (why no detector could work, or None), detectors {detector: see `drift.backtest.score`}}]; totals {detector:
     n_alarms, n_windows, false_alarms, false_per_1000_windows, n_changes, n_detected, n_in_time}; settings; sentence.
@@ -148,12 +150,13 @@ def backtest(
         "since": min(times).isoformat() if times else None,
         "until": max(times).isoformat() if times else None,
         "severity": {
-            name: replayed[name] for name in ("n_alerts", "alert_share", "first_alert", "before", "changed")
+            **{name: replayed[name] for name in ("n_alerts", "alert_share", "first_alert")},
+            **{name: replayed[name] if audited else None for name in ("before", "changed")},
         },
         "series": tried,
         "totals": totals,
         "settings": settings.to_dict(),
-        "sentence": _sentence(replayed, totals),
+        "sentence": _sentence(replayed, totals, audited),
     }
 
 
@@ -235,13 +238,20 @@ def _total(scores: Sequence[Result]) -> Result:
     }
 
 
-def _sentence(replayed: Result, totals: Mapping[str, Result]) -> str:
+def _sentence(replayed: Result, totals: Mapping[str, Result], audited: bool) -> str:
+    said = str(replayed["sentence"])
+    if not audited and replayed["n_audits"]:
+        said = (
+            f"By these settings {replayed['n_alerts']} of {replayed['n_audits']} windows would have alerted, had each been"
+            " audited."
+        )
     early = totals.get("early_warning")
     if early is None or not replayed["n_audits"]:
-        return str(replayed["sentence"])
-    warned = f"Early warnings would have come {early['n_alarms']} times in {early['n_windows']} windows"
+        return said
+    times = "once" if early["n_alarms"] == 1 else f"{early['n_alarms']} times"
+    warned = f"Early warnings would have come {times} in {early['n_windows']} windows"
     if early["n_changes"]:
         warned += (
             f", before the threshold was crossed for {early['n_in_time']} of {early['n_changes']} changes"
         )
-    return f"{replayed['sentence']} {warned}."
+    return f"{said} {warned}."

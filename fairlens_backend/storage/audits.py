@@ -1,6 +1,6 @@
 """Audits as rows: the whole result and the count table that it came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,3 +89,23 @@ def any_of_model(tenant: str, model: str) -> bool:
         select(FairnessCheck.id).where(FairnessCheck.tenant == tenant, FairnessCheck.model == model).limit(1)
     )
     return current_session().scalar(wanted) is not None
+
+
+def first_of_model(tenant: str, model: str) -> datetime | None:
+    """When this model of the tenant was first audited."""
+    wanted = (
+        select(FairnessCheck.timestamp)
+        .where(FairnessCheck.tenant == tenant, FairnessCheck.model == model)
+        .order_by(FairnessCheck.id)
+        .limit(1)
+    )
+    return current_session().scalar(wanted)
+
+
+def with_ids(tenant: str, audit_ids: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+    """Result and counts of audits of these ids, a few at a time, in no order."""
+    for start in range(0, len(audit_ids), BATCH):
+        some = audit_ids[start : start + BATCH]
+        wanted = select(Audit.result, Audit.counts).where(Audit.tenant == tenant, Audit.audit_id.in_(some))
+        for row in current_session().execute(wanted):
+            yield row[0], row[1]

@@ -123,6 +123,36 @@ def read(
     return sorted((Figure(*row) for row in found), key=lambda one: (one.at, one.id))
 
 
+def audits_between(
+    tenant: str, model: str, names: Sequence[str], since: datetime, until: datetime, *, newest: int
+) -> list[str]:
+    """The audits whose window ends after one time and up to another, by some attributes; the newest, oldest of them first."""
+    found: set[tuple[datetime, int, str]] = set()
+    for name in names:
+        for apart in (True, False):
+            for known in (True, False):
+                wanted = (
+                    select(AuditFigure.at, AuditFigure.id, AuditFigure.audit_id)
+                    .where(
+                        AuditFigure.tenant == tenant,
+                        AuditFigure.model == model,
+                        AuditFigure.attribute == name,
+                        AuditFigure.metric == LEADING,
+                        AuditFigure.apart == apart,
+                        AuditFigure.known == known,
+                        AuditFigure.at > since,
+                        AuditFigure.at <= until,
+                    )
+                    .order_by(AuditFigure.at.desc(), AuditFigure.id.desc())
+                    .limit(newest)
+                )
+                found.update(
+                    (at, number, audit_id) for at, number, audit_id in current_session().execute(wanted)
+                )
+    ids = list(dict.fromkeys(audit_id for _, _, audit_id in sorted(found, reverse=True)))
+    return ids[:newest][::-1]
+
+
 def attributes(tenant: str, model: str) -> list[str]:
     """The attributes that a model was ever audited by, each found by one step into the index."""
     names: list[str] = []

@@ -1,0 +1,172 @@
+"""What a model decided in a window, whichever way it came: single decisions and submissions, summed into one count table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fairlens_backend import count_keeper
+from fairlens_backend.audit_runner import Subject
+from fairlens_backend.core.counts import CountTable
+from fairlens_backend.core.labels import canonical_label
+from fairlens_backend.errors import InvalidInput
+from fairlens_backend.storage import audits
+from fairlens_backend.storage.audits import Counted
+from fairlens_backend.storage.session import read_snapshot
+
+SUMMED_AT_ONCE = 200
+
+
+class NoAttributes(InvalidInput):
+    """Nobody said by which attributes to count, and the window is empty."""
+
+
+@dataclass(frozen=True)
+class WindowCounts:
+    """The decisions of a window and where they came from.
+
+    Parameters
+    ----------
+    table : all that were counted by the attributes, exactly
+    events : how many of them are single decisions; the others are of submissions
+    submissions : the audits of the submissions that were summed
+    versions : of the model, those that decided
+    reference_groups : declared by the model or by the submissions, of groups that occur
+    remarks : sentences on what is left out, missing or mixed
+    """
+
+    table: CountTable
+    events: int
+    submissions: Sequence[Counted]
+    versions: Sequence[str]
+    reference_groups: Mapping[str, str]
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Decisions that were counted together: a series' or a submission's."""
+
+    version: str
+    attributes: tuple[str, ...]
+    table: CountTable
+
+
+def read_window(
+    subject: Subject,
+    start: datetime,
+    end: datetime,
+    *,
+    version: str | None = None,
+    attributes: Sequence[str] | None = None,
+) -> WindowCounts:
+    """Count a window: every decision whose time is in it, and every submission that was made in it.
+
+    Parameters
+    ----------
+    start, end : whole minutes, the first included, the last not
+    version : None for all versions together
+    attributes : None for those registered; of them, and where none are, those that all of the window was counted by
+
+    Raises
+    ------
+    InvalidInput : attributes were asked for that nothing in the window has together, or none are known
+    """
+    with read_snapshot():
+        series = count_keeper.window_series(subject.tenant, subject.model, start, end, version)
+        found = list(audits.counted_between(subject.tenant, subject.model, start, end, version))
+    there = [one.attributes for one, _ in series] + [tuple(one.counts["attributes"]) for one in found]
+    names, remarks = _attributes(subject, attributes, there)
+    wanted = set(names)
+    parts = [
+        _Part(one.version, one.attributes, table) for one, table in series if wanted <= set(one.attributes)
+    ]
+    taken = [one for one in found if wanted <= set(one.counts["attributes"])]
+    remarks += _left_out(
+        names,
+        sum(table.total for one, table in series if not wanted <= set(one.attributes)),
+        len(found) - len(taken),
+        len(found),
+    )
+    counted = CountTable.sum([CountTable.empty(names), *(part.table.marginal(names) for part in parts)])
+    versions = sorted({part.version for part in parts} | {one.model_version for one in taken})
+    if len(versions) > 1:
+        remarks.append(f"The window holds decisions of {len(versions)} versions: {', '.join(versions)}.")
+    simulated = sum(one.drift_level is not None for one in taken)
+    if simulated:
+        remarks.append(f"{simulated} of the {len(taken)} submissions summed are of simulated data.")
+    table = _summed(counted, taken, names)
+    references, said = _references({**_declared_before(taken), **subject.reference_groups}, table)
+    return WindowCounts(table, counted.total, taken, versions, references, [*remarks, *said])
+
+
+def _attributes(
+    subject: Subject, asked: Sequence[str] | None, there: Sequence[Sequence[str]]
+) -> tuple[list[str], list[str]]:
+    """Those asked for, else those registered, else those that everything in the window has; and a remark."""
+    declared = list((subject.declared.get("columns") or {}).get("protected") or [])
+    names = list(dict.fromkeys(asked or declared))
+    if names and (not there or any(set(names) <= set(one) for one in there)):
+        return names, []
+    common = [name for name in (there[-1] if there else []) if all(name in one for one in there)]
+    if asked:
+        known = sorted({name for one in there for name in one})
+        raise InvalidInput(
+            f"Nothing of {subject.model} in this window was counted by {', '.join(names)} together; there are"
+            f" {', '.join(known)}.",
+            field="protected_attributes",
+            got=names,
+            expected=f"some of {known}",
+        )
+    if not common:
+        raise NoAttributes(
+            f"protected_attributes is neither in the request nor registered with model {subject.model!r}, and the window"
+            " has no decisions to take it from.",
+            field="protected_attributes",
+            got=None,
+            expected="a list of attributes",
+        )
+    if not names:
+        return common, []
+    return common, [
+        f"The window was counted by {', '.join(common)}, and not by all of the registered {', '.join(names)}."
+    ]
+
+
+def _left_out(names: Sequence[str], decisions: int, submissions: int, of: int) -> list[str]:
+    by = ", ".join(names)
+    said = []
+    if decisions:
+        said.append(f"{decisions} decisions were not counted by {by} and are left out.")
+    if submissions:
+        said.append(f"{submissions} of {of} submissions did not count {by} and are left out.")
+    return said
+
+
+def _summed(counted: CountTable, taken: Sequence[Counted], names: Sequence[str]) -> CountTable:
+    total = counted
+    for start in range(0, len(taken), SUMMED_AT_ONCE):
+        some = taken[start : start + SUMMED_AT_ONCE]
+        total = CountTable.sum([total, *(CountTable.from_dict(one.counts).marginal(names) for one in some)])
+    return total
+
+
+def _declared_before(taken: Iterable[Counted]) -> dict[str, Any]:
+    """The reference groups that the submissions declared, the newest one's word for each attribute."""
+    newest_last = sorted(taken, key=lambda one: one.audit_id)
+    return {
+        name: group for one in newest_last for name, group in one.counts.get("reference_groups", {}).items()
+    }
+
+
+def _references(declared: Mapping[str, str], table: CountTable) -> tuple[dict[str, str], list[str]]:
+    """The declared reference groups that occur; a window may lack one, and that is no mistake of the caller's."""
+    kept, said = {}, []
+    for attribute, group in declared.items():
+        if attribute not in table.attributes:
+            continue
+        if any(labels == (canonical_label(group),) for labels in table.marginal([attribute]).groups):
+            kept[attribute] = group
+        elif table.total:
+            said.append(f"The reference group {group} of {attribute} does not occur in the window.")
+    return kept, said
