@@ -1,18 +1,27 @@
 """The counts of single decisions: folded into hours and days, proved against the raw rows, read as tables of a window."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
-
-import numpy as np
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound
-from fairlens_backend.storage import count_series, early_labels, events, window_counts
+from fairlens_backend.storage import checked_days, count_series, early_labels, events, window_counts
 from fairlens_backend.storage.count_series import Series
-from fairlens_backend.storage.session import lock_for_append, read_snapshot, unit_of_work
+from fairlens_backend.storage.session import hold_moment, lock_for_append, read_snapshot, unit_of_work
 from fairlens_backend.storage.window_counts import DAY
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was counted of a day, how many raw rows it has, and how many cells of the counts are not theirs."""
+
+    counted: int
+    raw_rows: int
+    cells_wrong: int
+
 
 FOLD_LOCK: Final = 0x666F6C64  # "fold": any number that no other appender takes
 MAX_ROUNDS: Final = 50
@@ -139,6 +148,7 @@ def rebuild_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:
             before = window_counts.window_entries(series_id, first, first + DAY)
             raw = events.recount(series_id, first, first + DAY)
             window_counts.replace_day(series_id, number, raw)
+            checked_days.mark(series_id, [number], at_once=True)
             after = window_counts.window_entries(series_id, first, first + DAY)
             done.append(
                 {
@@ -154,26 +164,44 @@ def rebuild_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:
 
 
 def check_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:
-    """Whether a day's counts are those of its raw rows, cell by cell; as `rebuild_counts`, but nothing is written."""
-    first = (day - _EPOCH).days * DAY
-    with unit_of_work():
-        events.lock()
-        if first < events.raw_from_minute():
-            raise Conflict(f"Raw rows of {day} were purged; its counts cannot be checked.", day=str(day))
-        checked = []
+    """Whether a day's counts are those of its raw rows, cell by cell; as `rebuild_counts`, but nothing is written.
+
+    No writer waits for it.
+    """
+    number = (day - _EPOCH).days
+    checked = []
+    with read_snapshot():
+        hold_moment()
         for series_id, one in count_series.of_model(tenant, model):
-            counted = window_counts.window_entries(series_id, first, first + DAY)
-            raw = window_counts.by_cell(events.recount(series_id, first, first + DAY))
+            found = compare_day(series_id, number)
+            if found is None:
+                raise Conflict(f"Raw rows of {day} were purged; its counts cannot be checked.", day=str(day))
             checked.append(
                 {
                     "version": one.version,
                     "attributes": list(one.attributes),
-                    "counted": int(counted["n"].sum()),
-                    "rows": int(raw["n"].sum()),
-                    "equal": bool(np.array_equal(counted, raw)),
+                    "counted": found.counted,
+                    "rows": found.raw_rows,
+                    "equal": not found.cells_wrong,
                 }
             )
     return checked
+
+
+def compare_day(series_id: int, day: int) -> Comparison | None:
+    """The counts of a series' day beside those of its raw rows; None where raw rows of it were purged.
+
+    Parameters
+    ----------
+    day : days since 1970, UTC; in a `read_snapshot` that holds its moment, or behind the writers' lock
+    """
+    first = day * DAY
+    if first < events.raw_from_minute():
+        return None
+    counted = window_counts.window_entries(series_id, first, first + DAY)
+    raw = window_counts.by_cell(events.recount(series_id, first, first + DAY))
+    wrong = {cell for cell, *_ in set(counted.tolist()) ^ set(raw.tolist())}
+    return Comparison(int(counted["n"].sum()), int(raw["n"].sum()), len(wrong))
 
 
 def _minute(at: datetime, field: str) -> int:

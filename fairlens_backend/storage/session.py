@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def dispose_engines() -> None:
         for made in _engines.values():
             made.dispose(close=False)
         _engines.clear()
+        _reading.cache_clear()
 
 
 def _after_fork() -> None:
@@ -102,8 +103,22 @@ def read_snapshot() -> Iterator[Session]:
     if outer is not None:
         yield outer
         return
-    with _session_on(engine().execution_options(**{READ_ONLY: True})) as session:
+    with _session_on(_reading(engine())) as session:
         yield session
+
+
+@lru_cache(maxsize=16)  # made anew it is half of what a short read costs
+def _reading(made: Engine) -> Engine:
+    return made.execution_options(**{READ_ONLY: True})
+
+
+def hold_moment() -> None:
+    """Let all that a `read_snapshot` reads be of one moment on PostgreSQL too, whose statements have each their own.
+
+    Before the first read of the outermost one; for reads that are compared with each other.
+    """
+    if is_postgresql():
+        current_session().connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
 @contextmanager
