@@ -1,6 +1,7 @@
 """The settings table: each setting once, typed, with its unit in a sentence. `config` reads and checks them."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ class Settings:
     database_url: str = setting(
         "",
         "SQLAlchemy URL; empty means SQLite in DATA_DIR; postgresql+psycopg://user:pw@host/db in production",
+    )
+    database_app_role: str = setting(
+        "",
+        "PostgreSQL: role that the server connects as, where migrations run as another; migrating gives it its grants",
     )
     database_busy_timeout_ms: int = setting(
         "15000", "milliseconds a writer waits for SQLite's lock before it answers 503", minimum=0
@@ -83,10 +88,23 @@ class Settings:
         "", "KEY_PROVIDER=aws_kms: id or ARN of the KMS key that decrypts KMS_CIPHERTEXT"
     )
     kms_ciphertext: str = setting("", "KEY_PROVIDER=aws_kms: the master key encrypted by KMS, base64")
+    ledger_key: str = setting(
+        "", "Ed25519 seed that signs the heads of the ledger, 32 bytes in URL-safe base64; no default"
+    )
+    ledger_key_ciphertext: str = setting(
+        "", "KEY_PROVIDER=aws_kms: the ledger's seed encrypted by KMS, base64"
+    )
+    ledger_origin: str = setting(
+        "",
+        "name that the heads of the ledger are signed with, such as fairlens.example.org/ledger; never to be changed once "
+        "heads were signed; empty makes one of the first key",
+    )
+    ledger_head_s: int = setting("900", "seconds after which a head is signed at the latest", minimum=1)
     vault_addr: str = setting("", "KEY_PROVIDER=vault: address of HashiCorp Vault, https://…")
     vault_token: str = setting("", "KEY_PROVIDER=vault: token that may read VAULT_SECRET_PATH")
     vault_secret_path: str = setting(
-        "secret/data/fairlens", "KEY_PROVIDER=vault: KV v2 path whose field fernet_key is the master key"
+        "secret/data/fairlens",
+        "KEY_PROVIDER=vault: KV v2 path whose fields fernet_key and ledger_key are the keys",
     )
 
     public_url: str = setting("", "address that people reach this server by, for links in alerts: https://…")
@@ -129,9 +147,42 @@ class Settings:
         "false", "whether alerts may go to private and loopback addresses, and by plain http in production"
     )
     clock_enabled: bool = setting(
-        "true", "whether this process delivers webhooks and repairs evidence in the background"
+        "true",
+        "whether this process audits on the clock, delivers alerts and repairs evidence in the background; false where"
+        " `fairlens worker` does",
     )
     clock_interval_s: float = setting("5", "seconds between two ticks of the clock", minimum=0.05)
+    audit_default: bool = setting(
+        "true", "whether models that send decisions are audited on the clock without a schedule of their own"
+    )
+    audit_cron: str = setting(
+        "*/15 * * * *", "when a model is audited whose schedule does not say it: a cron line of five fields"
+    )
+    audit_time_zone: str = setting("UTC", "time zone of AUDIT_CRON, an IANA name")
+    audit_window_minutes: int = setting(
+        "60", "minutes that an audit on the clock looks back; 0: to the time it was due before", minimum=0
+    )
+    audit_settle_s: float = setting(
+        "15", "seconds after a window's end before it is audited, for decisions on their way", minimum=0
+    )
+    audit_catch_up: int = setting(
+        "96", "windows of a model that are made up for after a downtime; older ones are given up", minimum=1
+    )
+    audits_per_tick: int = setting("20", "audits that one tick of the clock makes at most", minimum=1)
+    audit_lease_s: float = setting(
+        "60", "seconds after which a worker that no longer answers loses a model to another", minimum=1
+    )
+    reaudit_share: float = setting(
+        "0.01",
+        "share of a window's decisions that must come, go or get another outcome for a new revision",
+        minimum=0,
+    )
+    reaudit_decisions: int = setting(
+        "1000", "decisions that make a new revision of their window, whatever their share", minimum=1
+    )
+    reaudit_days: float = setting(
+        "45", "days after which a window is no longer audited anew for late labels or events", minimum=0
+    )
 
     cors_origins: str = setting(
         "", "origins that browsers may call from, separated by commas; empty means none"
@@ -191,4 +242,9 @@ class Settings:
     @property
     def sqlalchemy_url(self) -> str:
         """`database_url`, or SQLite in the data folder."""
-        return self.database_url or f"sqlite:///{self.data_path / 'fairlens.db'}"
+        return self.database_url or _sqlite_url(self.data_dir)
+
+
+@lru_cache(maxsize=16)  # a request of events asks for it 25 times, and paths are slow: 0.2 ms in all
+def _sqlite_url(data_dir: str) -> str:
+    return f"sqlite:///{PROJECT_ROOT / data_dir / 'fairlens.db'}"

@@ -51,6 +51,19 @@ def moment(at: datetime) -> Any:
     return at if is_postgresql() else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
+def as_moment(stored: Any) -> datetime | None:
+    """A time that `tables.UtcDateTime` kept."""
+    if stored is None:
+        return None
+    at = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def as_json(stored: Any) -> Any:
+    """A JSON column's content: a text on SQLite, read already by PostgreSQL's driver."""
+    return msgspec.json.decode(stored) if isinstance(stored, str | bytes) else stored
+
+
 @lru_cache(maxsize=256)
 def _of_driver(sql: str, postgresql: bool) -> str:
     return sql.replace("%", "%%").replace("?", "%s") if postgresql else sql

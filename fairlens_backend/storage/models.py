@@ -1,12 +1,13 @@
 """Rows of registered models. Names, versions and tenants are values in a statement, never part of one."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from fairlens_backend.errors import Conflict
+from fairlens_backend.storage import driver_sql
 from fairlens_backend.storage.session import current_session, lock_for_append
 from fairlens_backend.storage.tables import RegisteredModel
 
@@ -65,6 +66,33 @@ def find(tenant: str, name: str, version: str | None = None) -> RegisteredModel 
     if version is not None:
         wanted = wanted.where(RegisteredModel.version == version)
     return current_session().scalars(wanted.order_by(RegisteredModel.id.desc()).limit(1)).first()
+
+
+class FoundModel(NamedTuple):
+    """A registered model's row, for reading."""
+
+    name: str
+    version: str
+    declarations: dict[str, Any]
+    artefact_path: str | None
+    artefact_sha256: str | None
+    created_by: str
+    created_at: datetime | None
+
+
+def read(tenant: str, name: str, version: str | None = None) -> FoundModel | None:
+    """As `find`, for reading alone: every request of events reads its model, and the ORM takes five times as long."""
+    current_session().flush()
+    values = [tenant, name] if version is None else [tenant, name, version]
+    found = driver_sql.rows(
+        "SELECT name, version, declarations, artefact_path, artefact_sha256, created_by, created_at FROM models"
+        f" WHERE tenant = ? AND name = ?{'' if version is None else ' AND version = ?'} ORDER BY id DESC LIMIT 1",
+        *values,
+    )
+    if not found:
+        return None
+    name, version, declared, path, digest, by, at = found[0]
+    return FoundModel(name, version, driver_sql.as_json(declared), path, digest, by, driver_sql.as_moment(at))
 
 
 def versions(tenant: str, name: str, limit: int) -> list[str]:

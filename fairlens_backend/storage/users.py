@@ -1,12 +1,13 @@
 """Rows of users, their refresh tokens and API keys. Everything runs inside the caller's unit of work."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, update
 from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.exc import IntegrityError
 
-from fairlens_backend.storage import session
+from fairlens_backend.storage import driver_sql, session
 from fairlens_backend.storage.tables import ApiKey, RefreshToken, User
 
 FIRST_ADMIN_LOCK = 0x464C_0001  # any number of our own: workers that start at once queue behind it
@@ -141,9 +142,30 @@ def add_api_key(
     return key
 
 
-def find_api_key(prefix: str) -> ApiKey | None:
-    """The key of that prefix, in whatever tenant, revoked or not."""
-    return session.current_session().scalar(select(ApiKey).where(ApiKey.prefix == prefix))
+class FoundKey(NamedTuple):
+    """What every call with an API key reads of its row."""
+
+    id: int
+    prefix: str
+    tenant: str
+    scope: str
+    key_hash: str
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+def find_api_key(prefix: str) -> FoundKey | None:
+    """The key of that prefix, in whatever tenant, revoked or not. Read at every call, so past the ORM, and never kept:
+    a revoked key is refused at once, by every worker."""
+    session.current_session().flush()
+    found = driver_sql.rows(
+        "SELECT id, prefix, tenant, scope, key_hash, revoked_at, last_used_at FROM api_keys WHERE prefix = ?",
+        prefix,
+    )
+    if not found:
+        return None
+    *rest, revoked_at, last_used_at = found[0]
+    return FoundKey(*rest, driver_sql.as_moment(revoked_at), driver_sql.as_moment(last_used_at))
 
 
 def list_api_keys(tenant: str, limit: int, after: int) -> list[ApiKey]:
