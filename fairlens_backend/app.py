@@ -21,7 +21,8 @@ from fairlens_backend import (
     auth,
     compliance_logger,
     config,
-    count_keeper,
+    ledger_keeper,
+    schedule_settings,
     telemetry,
 )
 from fairlens_backend.blueprints import (
@@ -29,6 +30,7 @@ from fairlens_backend.blueprints import (
     _limits,
     _requests,
     admin,
+    alerts,
     audit,
     audits,
     catalogue,
@@ -37,11 +39,13 @@ from fairlens_backend.blueprints import (
     ingest,
     models,
     operations,
+    schedules,
     trend,
 )
 from fairlens_backend.blueprints import auth as auth_blueprint
 from fairlens_backend.blueprints._json import StrictJson
 from fairlens_backend.blueprints._openapi import SECURITY_SCHEMES
+from fairlens_backend.clock_jobs import CLOCK_JOBS
 from fairlens_backend.config import Settings
 from fairlens_backend.errors import ConfigurationError
 from fairlens_backend.schemas import events
@@ -55,6 +59,8 @@ BLUEPRINTS = (
     evaluate,
     ingest,
     audits,
+    schedules,
+    alerts,
     catalogue,
     trend,
     drift,
@@ -62,12 +68,6 @@ BLUEPRINTS = (
     models,
     admin,
 )
-CLOCK_JOBS = {
-    "publish_evidence": lambda now: compliance_logger.publish(),
-    "purge_expired": account_manager.purge_expired,
-    "compact_counts": count_keeper.compact,
-    "purge_raw_events": count_keeper.purge_raw,
-}
 DESCRIPTION = """Watches the decisions of deployed models and tells people, with evidence that others can check,
 that a model has become unfair, or is about to. Every JSON answer has the same envelope; `message` is for people,
 `error.code` for programs."""
@@ -133,7 +133,9 @@ def _bring_up(settings: Settings) -> None:
         migrate.upgrade()
     elif not migrate.is_at_head():
         raise ConfigurationError("The database's schema is not up to date. Run: make migrate")
+    schedule_settings.require_valid()
     now = telemetry.utc_now()
+    ledger_keeper.ensure_key(now)
     account_manager.ensure_admin(now)
     # A crash may have left records whose log lines or anchors are missing.
     compliance_logger.publish()

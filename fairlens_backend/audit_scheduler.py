@@ -1,7 +1,8 @@
 """The clock of one process: a daemon thread that runs background jobs one after the other, every few seconds.
 
-A server has as many clocks as worker processes; the jobs share their work through the database (the outbox is claimed,
-the compliance log is locked), so that more clocks only mean that one of them is there sooner.
+A server has as many clocks as worker processes, or one of its own (`fairlens worker`); the jobs share their work through the
+database (the outbox is claimed, the compliance log is locked, a model's audits are leased), so that more clocks only mean
+that one of them is there sooner.
 
 Threads do not survive a fork. `start_clock` in a gunicorn worker (no preloading) starts the worker's own thread. With
 `--preload` the application is made in the master: call `ensure_running()` in the worker, at its first request or in
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from fairlens_backend import alert_notifier, config, telemetry
+from fairlens_backend import alert_delivery, config, telemetry
 
 Job = Callable[[datetime], object]
 
@@ -43,6 +44,7 @@ class Clock:
         self._starting = threading.Lock()
         self._held = False
         self._stopped = False
+        self._leaving = False
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
         self._make_locks()
@@ -67,14 +69,17 @@ class Clock:
         return self._pid == os.getpid() and self._thread is not None and self._thread.is_alive()
 
     def tick(self, now: datetime) -> dict[str, str]:
-        """Run each job once. One that fails is logged, counted and stops no other.
+        """Run each job once. One that fails is logged, counted and stops no other; none begins after `leave`.
 
         Returns
         -------
-        dict : for each job `done` or `failed`
+        dict : for each job `done`, `failed` or `left`
         """
         outcomes = {}
         for name, job in self.jobs.items():
+            if self._leaving:
+                outcomes[name] = "left"
+                continue
             try:
                 job(now)
                 outcomes[name] = "done"
@@ -84,6 +89,13 @@ class Clock:
                 outcomes[name] = "failed"
         self.failing = tuple(name for name, outcome in outcomes.items() if outcome == "failed")
         return outcomes
+
+    def leave(self) -> None:
+        """End after the job under way, however long that takes; the jobs after it are left to other processes."""
+        self._leaving = True
+        if self._thread is not None and self._pid == os.getpid():
+            self._stop.set()
+            self._thread.join()
 
     def stop(self, wait_s: float = STOP_WAIT_S) -> bool:
         """End the thread, for good; waits so long for a tick under way. Returns whether it has ended."""
@@ -128,12 +140,16 @@ def start_clock(settings: config.Settings, jobs: Mapping[str, Job] | None = None
     stop_clock()
     if not settings.clock_enabled:
         return None
-    _clock = Clock(
-        settings.clock_interval_s,
-        {"deliver_due": alert_notifier.deliver_due, **(jobs or {}), "heartbeat": _beat},
-    )
+    _clock = make_clock(settings, jobs or {})
     _clock.ensure_running()
     return _clock
+
+
+def make_clock(settings: config.Settings, jobs: Mapping[str, Job]) -> Clock:
+    """A clock that is not started: of the jobs, after the delivery of alerts and before its heartbeat."""
+    return Clock(
+        settings.clock_interval_s, {"deliver_due": alert_delivery.deliver_due, **jobs, "heartbeat": _beat}
+    )
 
 
 def ensure_running() -> None:
@@ -156,17 +172,19 @@ def clock_health(now: datetime) -> dict[str, Any]:
     Returns
     -------
     dict
-        status : `ok`, `failed` or `disabled`; ok : True, False, or None when disabled (neither good nor bad)
+        status : `ok`, `failed`, `elsewhere` when disabled here and another process ticks, or `disabled`; ok : True, False, or
+        None when disabled (neither good nor bad)
         last_tick_age_s : seconds since the last tick of any process on this database; None before the first
         failing_jobs : jobs that failed at the last tick of this process
     """
     settings = config.current()
-    last = alert_notifier.last_round()
+    last = alert_delivery.last_round()
     age_s = None if last is None else max(0.0, (now - last).total_seconds())
     failing = list(_clock.failing) if _clock is not None else []
-    if not settings.clock_enabled:
-        return {"status": "disabled", "ok": None, "last_tick_age_s": age_s, "failing_jobs": failing}
     ok = age_s is not None and age_s <= 3 * settings.clock_interval_s + HEALTH_SLACK_S
+    if not settings.clock_enabled:
+        status, good = ("elsewhere", True) if ok else ("disabled", None)
+        return {"status": status, "ok": good, "last_tick_age_s": age_s, "failing_jobs": failing}
     return {
         "status": "ok" if ok else "failed",
         "ok": ok,
@@ -176,7 +194,7 @@ def clock_health(now: datetime) -> dict[str, Any]:
 
 
 def _beat(now: datetime) -> None:
-    alert_notifier.note_round(f"{socket.gethostname()}:{os.getpid()}"[:200], now)
+    alert_delivery.note_round(f"{socket.gethostname()}:{os.getpid()}"[:200], now)
 
 
 def _before_fork() -> None:

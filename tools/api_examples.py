@@ -11,6 +11,7 @@ from fairlens_backend.schemas.audits import DRY_RUN_EXAMPLE, WINDOW_EXAMPLE
 from fairlens_backend.schemas.backtest import BACKTEST_EXAMPLE
 from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
 from fairlens_backend.schemas.events import EVENT_EXAMPLE, EVENT_TABLE_EXAMPLE, LABELS_EXAMPLE
+from fairlens_backend.schemas.schedules import SCHEDULE_EXAMPLE
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ EXAMPLES: tuple[Example, ...] = (
     Example("POST", "/v1/dead_letters/{id}/replay", {"event": EVENT_EXAMPLE}, values={"id": "1"}),
     Example("DELETE", "/v1/dead_letters/{id}", values={"id": "2"}),
     Example("POST", "/v1/models/{id}/audit", WINDOW_EXAMPLE, values={"id": "loan_model"}),
+    Example("PUT", "/v1/models/{id}/schedule", SCHEDULE_EXAMPLE, values={"id": "loan_model"}),
+    Example("GET", "/v1/models/{id}/schedule", values={"id": "loan_model"}),
+    Example("GET", "/v1/schedules", query={"limit": "20"}),
+    Example("GET", "/v1/models/{id}/windows", values={"id": "loan_model"}, query={"limit": "20"}),
+    Example("DELETE", "/v1/models/{id}/schedule", values={"id": "loan_model"}),
     Example("GET", "/v1/audits", query={"model": "loan_model", "limit": "20"}),
     Example("GET", "/v1/audits/{id}", values={"id": "<audit>"}),
     Example(

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, current_app, jsonify, render_template, re
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import Field
 
-from fairlens_backend import __version__, audit_scheduler, server_health, telemetry
+from fairlens_backend import __version__, audit_scheduler, schedule_keeper, server_health, telemetry
 from fairlens_backend.auth import access_of, open_to_all
 from fairlens_backend.blueprints._envelope import success
 from fairlens_backend.blueprints._openapi import answers
@@ -25,6 +25,7 @@ MODULES = {
     "checks": "audit a registered model or submitted predictions",
     "events": "single decisions and their true outcomes, dead letters",
     "audits": "audits of a window, what-if thresholds, dry runs of other settings, mix or rates",
+    "schedules": "when models are audited on the clock, and which windows were",
     "metrics": "the catalogue of metrics, and what a value means",
     "trend": "moving averages, pre-alerts and predictions over the last checks",
     "evidence": "records, their verification, alert texts, anchors",
@@ -40,7 +41,9 @@ SWAGGER_FILES = files("flask_openapi3_swagger") / "templates" / "swagger"
 class HealthQuery(Query):
     """Liveness, or readiness too."""
 
-    ready: bool = Field(False, description="1 also checks database, ledger, scheduler and disk")
+    ready: bool = Field(
+        False, description="1 also checks database, ledger, scheduler, disk and how fresh the audits are"
+    )
 
 
 def endpoints() -> list[dict[str, Any]]:
@@ -80,13 +83,17 @@ def health(query: HealthQuery) -> Response:
     if not query.ready:
         return success({"alive": True, "version": __version__}, "FairLens is alive.")
     now = telemetry.utc_now()
-    parts = {**server_health.check(), "scheduler": audit_scheduler.clock_health(now)}
+    parts = {
+        **server_health.check(now),
+        "scheduler": audit_scheduler.clock_health(now),
+        "audits": schedule_keeper.health(),
+    }
     down = [name for name, part in parts.items() if part["ok"] is False]
     if down:
         raise Unavailable(f"Not ready: {', '.join(down)}.", retry_after_s=5, parts=parts)
-    return success(
-        {"alive": True, "ready": True, "version": __version__, "parts": parts}, "FairLens is ready."
-    )
+    degraded = [name for name, part in parts.items() if part.get("status") in ("degraded", "failed")]
+    told = {"alive": True, "ready": True, "version": __version__, "degraded": degraded, "parts": parts}
+    return success(told, f"FairLens is ready, degraded: {', '.join(degraded)}." if degraded else "FairLens is ready.")
 
 
 @pages.get("/openapi.json")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import case, delete, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, case, delete, func, insert, literal, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from fairlens_backend.errors import Conflict
@@ -38,13 +38,6 @@ def add(tenant: str, model: str, span: Span, **columns: Any) -> None:
     Conflict : this revision of the window is there already
     """
     session = current_session()
-    here = (
-        AuditWindow.tenant == tenant,
-        AuditWindow.model == model,
-        AuditWindow.version == (span.version or ""),
-        AuditWindow.window_start == span.start,
-        AuditWindow.window_end == span.end,
-    )
     row = {
         "tenant": tenant,
         "model": model,
@@ -63,7 +56,7 @@ def add(tenant: str, model: str, span: Span, **columns: Any) -> None:
         with session.begin_nested():
             session.execute(
                 update(AuditWindow)
-                .where(*here, AuditWindow.newest == true())
+                .where(*_here(tenant, model, span), AuditWindow.newest == true())
                 .values(newest=False, check_at=None),
                 execution_options={"synchronize_session": False},
             )
@@ -72,6 +65,12 @@ def add(tenant: str, model: str, span: Span, **columns: Any) -> None:
         raise Conflict(
             f"The window that ends at {span.end.isoformat()} was audited already.", revision=row["revision"]
         ) from error
+
+
+def newest_revision(tenant: str, model: str, span: Span) -> int:
+    """The number of a window's newest revision; 0 for a window that was never dealt with."""
+    wanted = select(func.max(AuditWindow.revision)).where(*_here(tenant, model, span))
+    return current_session().scalar(wanted) or 0
 
 
 def to_compare(tenant: str, model: str, now: datetime, limit: int) -> list[AuditWindow]:
@@ -165,15 +164,25 @@ def _mark(tenant: str, model: str, minutes: Any, now: datetime) -> None:
 
 
 def page(
-    tenant: str, model: str, limit: int, *, before_id: int | None = None, state: str | None = None
+    tenant: str, model: str, limit: int, *, before_id: int, state: str | None = None
 ) -> list[AuditWindow]:
-    """What became of a model's windows, what was done last first; `before_id` goes on with a page."""
-    wanted = select(AuditWindow).where(AuditWindow.tenant == tenant, AuditWindow.model == model)
+    """What became of a model's windows, what was done last first, from before a number on."""
+    wanted = select(AuditWindow).where(
+        AuditWindow.tenant == tenant, AuditWindow.model == model, AuditWindow.id < before_id
+    )
     if state is not None:
         wanted = wanted.where(AuditWindow.state == state)
-    if before_id is not None:
-        wanted = wanted.where(AuditWindow.id < before_id)
     return list(current_session().scalars(wanted.order_by(AuditWindow.id.desc()).limit(limit)))
+
+
+def _here(tenant: str, model: str, span: Span) -> list[ColumnElement[bool]]:
+    return [
+        AuditWindow.tenant == tenant,
+        AuditWindow.model == model,
+        AuditWindow.version == (span.version or ""),
+        AuditWindow.window_start == span.start,
+        AuditWindow.window_end == span.end,
+    ]
 
 
 def _in_pieces(ids: Sequence[int]) -> Iterable[Sequence[int]]:

@@ -46,7 +46,7 @@ class Schedule(Base):
     """grows with every lease; a holder whose number is no longer this one may write nothing"""
     last_window_end: Mapped[datetime | None]
     last_data_end: Mapped[datetime | None]
-    """end of the last window that had decisions"""
+    """end of the last window that had decisions in its own part"""
     had_data: Mapped[bool] = mapped_column(Boolean, default=False)
     """whether the last window had decisions"""
     last_audit_id: Mapped[str | None] = mapped_column(ID)

@@ -12,7 +12,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     and_,
-    delete,
     exists,
     false,
     func,
@@ -70,20 +69,17 @@ def get(schedule_id: int) -> Schedule | None:
     return current_session().get(Schedule, schedule_id, populate_existing=True)
 
 
-def page(tenant: str, limit: int, after_model: str | None = None) -> list[Schedule]:
-    """The tenant's schedules by their models' names, from the one after a name on."""
-    wanted = select(Schedule).where(Schedule.tenant == tenant)
-    if after_model is not None:
-        wanted = wanted.where(Schedule.model > after_model)
-    return list(current_session().scalars(wanted.order_by(Schedule.model).limit(limit)))
+def page(tenant: str, limit: int, after_id: int) -> list[Schedule]:
+    """The tenant's schedules, oldest first, from the one after a number on."""
+    wanted = select(Schedule).where(Schedule.tenant == tenant, Schedule.id > after_id)
+    return list(current_session().scalars(wanted.order_by(Schedule.id).limit(limit)))
 
 
 def put(tenant: str, model: str, columns: Mapping[str, Any]) -> None:
     """Set these columns of a model's schedule; made where it is not there, and then all that it needs must be given."""
     made = postgresql.insert if is_postgresql() else sqlite.insert
-    statement = made(Schedule).values(
-        tenant=tenant, model=model, attempts=0, fence=0, had_data=False, **columns
-    )
+    first = {"attempts": 0, "fence": 0, "had_data": False, **columns, "tenant": tenant, "model": model}
+    statement = made(Schedule).values(**first)
     current_session().execute(
         statement.on_conflict_do_update(index_elements=["tenant", "model"], set_=dict(columns))
     )
@@ -172,7 +168,7 @@ def release(lease: Lease) -> None:
     current_session().execute(given, execution_options={"synchronize_session": False})
 
 
-def state_counts(now: datetime, late: datetime, *, defaults: bool) -> dict[str, Any]:
+def state_counts(late: datetime, *, defaults: bool) -> dict[str, Any]:
     """How many schedules are enabled and how many overdue (due before `late`), and the newest audit of any."""
     row = (
         current_session()
@@ -193,14 +189,6 @@ def state_counts(now: datetime, late: datetime, *, defaults: bool) -> dict[str, 
 def all_active(*, defaults: bool) -> Sequence[Schedule]:
     """Every schedule that is enabled, of every tenant: for what the operator sees."""
     return current_session().scalars(select(Schedule).where(*_active(defaults)).order_by(Schedule.id)).all()
-
-
-def remove(tenant: str, model: str) -> bool:
-    """Delete a model's schedule; whether there was one."""
-    gone: Any = current_session().execute(
-        delete(Schedule).where(Schedule.tenant == tenant, Schedule.model == model)
-    )
-    return bool(gone.rowcount)
 
 
 def _active(defaults: bool) -> list[ColumnElement[bool]]:

@@ -1,0 +1,28 @@
+"""What runs in the background, in this order at each tick: of a web server's own clock, and of `fairlens worker`."""
+
+from fairlens_backend import (
+    account_manager,
+    alert_manager,
+    compliance_logger,
+    count_keeper,
+    job_runner,
+    ledger_keeper,
+    server_health,
+    window_planner,
+)
+
+CLOCK_JOBS = {
+    "publish_evidence": lambda now: compliance_logger.publish(),
+    "purge_expired": account_manager.purge_expired,
+    "compact_counts": count_keeper.compact,
+    # After the counts: a window that is due now finds them folded, and what they changed is marked.
+    "audit_windows": lambda now: window_planner.run_due(),
+    "remind_alerts": alert_manager.remind_due,
+    "purge_raw_events": count_keeper.purge_raw,
+    "check_counts": job_runner.enqueue_checks,
+    "run_jobs": job_runner.run_due,
+    "purge_jobs": job_runner.purge,
+    "watch_redis": lambda now: server_health.redis_health(),
+    "sign_head": ledger_keeper.sign_if_due,
+}
+"""By name, each called with the time now. One that fails is logged and stops no other."""
