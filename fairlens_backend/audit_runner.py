@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fairlens_backend import alert_notifier, audit_history, compliance_logger, model_registry, telemetry
+from fairlens_backend import (
+    alert_manager,
+    alert_text,
+    audit_history,
+    compliance_logger,
+    ledger_keeper,
+    model_registry,
+    telemetry,
+)
 from fairlens_backend.audit_record import SHORT_METRICS, check_columns
 from fairlens_backend.core.assessment import Policy, assess
 from fairlens_backend.core.counts import CountTable
@@ -204,7 +212,7 @@ def run(
         counts["reference_groups"] = references
     text = None
     if assessment["alert"]:
-        text = alert_notifier.compose_alert_text(assessment, subject.model, subject.version, record_id, now)
+        text = alert_text.compose_alert_text(assessment, subject.model, subject.version, record_id, now)
     check = check_columns(
         assessment,
         record_id=record_id,
@@ -222,8 +230,9 @@ def run(
         record = compliance_logger.log_event({**check, "alert_text": text}, now=now)
         # After the record: whoever appends to the chain waits his turn, so windows are compared one at a time.
         audit_history.keep(result, subject.tenant, window)
-        if text is not None:
-            alert_notifier.notify(subject.tenant, {**check, "sentences": assessment["sentences"]}, text, now)
+        alert_manager.observe(subject.tenant, result, record_id, now)
+        # Last: whoever has appended to the ledger holds its lock until the end.
+        entry = ledger_keeper.record_audit(subject.tenant, result, counts, record, now)
     published = compliance_logger.publish()
     telemetry.log(
         "AUDIT_COMPLETED",
@@ -237,7 +246,12 @@ def run(
         "record_id": record_id,
         **result,
         "metrics_by_short_name": {name: check[name] for name in SHORT_METRICS},
-        "evidence": {"hash": record["hash_value"], "seq": record["seq"], "pending": published["pending"] > 0},
+        "evidence": {
+            "hash": record["hash_value"],
+            "seq": record["seq"],
+            "pending": published["pending"] > 0,
+            "ledger": entry,
+        },
         "message": summary(assessment, result["remarks"]),
     }
 

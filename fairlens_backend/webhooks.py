@@ -134,28 +134,60 @@ def send_webhook(
         return Delivery(message_id, "failed", f"The payload is not JSON: {error}", attempts=0)
     private = settings.webhook_allow_private if allow_private is None else allow_private
     for attempt in range(1, tries + 1):
-        started = time.monotonic()
         signed_at = now or telemetry.utc_now()
-        headers = _headers(body, secret, message_id, signed_at)
-        try:
-            target = check_target(
-                url, allow_private=private, require_https=settings.production, resolve=resolve
-            )
-            answer = post(
-                target, body, headers, timeout_s=timeout_s or settings.webhook_timeout_s, ca_bundle=ca_bundle
-            )
-        except InvalidInput as error:
-            delivery = Delivery(message_id, "failed", error.message)
-        except NoAnswer as error:
-            delivery = Delivery(message_id, "retry", str(error))
-        else:
-            delivery = _judge(message_id, answer.status, answer.headers, signed_at)
-        delivery = replace(delivery, attempts=attempt, elapsed_s=time.monotonic() - started)
+        delivery = post_once(
+            url,
+            body,
+            _headers(body, secret, message_id, signed_at),
+            message_id=message_id,
+            now=signed_at,
+            timeout_s=timeout_s,
+            allow_private=private,
+            resolve=resolve,
+            ca_bundle=ca_bundle,
+        )
+        delivery = replace(delivery, attempts=attempt)
         wait_s = delivery.retry_after_s or random.uniform(0, 2 ** (attempt - 1))
         if delivery.outcome != "retry" or attempt == tries or wait_s > DIRECT_WAIT_S:
             break
         sleep(wait_s)
     return delivery
+
+
+def post_once(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    message_id: str,
+    now: datetime,
+    timeout_s: float | None = None,
+    allow_private: bool | None = None,
+    resolve: Resolver = resolve_name,
+    ca_bundle: str | bool = True,
+) -> Delivery:
+    """Post bytes once to an address that a person typed in, and judge the answer as `send_webhook` does.
+
+    Parameters
+    ----------
+    timeout_s, allow_private : those of the settings when None
+    now : what a Retry-After that is a date is counted from
+    """
+    settings = config.current()
+    private = settings.webhook_allow_private if allow_private is None else allow_private
+    started = time.monotonic()
+    try:
+        target = check_target(url, allow_private=private, require_https=settings.production, resolve=resolve)
+        answer = post(
+            target, body, headers, timeout_s=timeout_s or settings.webhook_timeout_s, ca_bundle=ca_bundle
+        )
+    except InvalidInput as error:
+        delivery = Delivery(message_id, "failed", error.message)
+    except NoAnswer as error:
+        delivery = Delivery(message_id, "retry", str(error))
+    else:
+        delivery = _judge(message_id, answer.status, answer.headers, now)
+    return replace(delivery, elapsed_s=time.monotonic() - started)
 
 
 def _headers(body: bytes, secret: str, message_id: str, now: datetime) -> dict[str, str]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fairlens_backend import alert_notifier, audit_scheduler, config
+from fairlens_backend import alert_delivery, audit_scheduler, config
 from fairlens_backend.audit_scheduler import Clock, clock_health, start_clock, stop_clock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -103,7 +103,7 @@ def test_health_follows_the_heartbeat(make_settings: Callable[..., config.Settin
     }
     make_settings(CLOCK_ENABLED="true", CLOCK_INTERVAL_S="5")
     assert clock_health(NOW)["status"] == "failed" and clock_health(NOW)["ok"] is False
-    alert_notifier.note_round("host:1", NOW)
+    alert_delivery.note_round("host:1", NOW)
     for age, ok in ((0, True), (75, True), (75.1, False)):
         found = clock_health(NOW + timedelta(seconds=age))
         assert (found["ok"], found["last_tick_age_s"]) == (ok, age)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from fairlens_backend.schemas._base import PATTERNS_IN_WORDS
 
 MAX_ECHO = 80
-SECRET_FIELDS = ("password", "refresh_token", "token", "secret", "key")
+SECRET_FIELDS = ("password", "refresh_token", "token", "secret", "key", "routing_key", "url")
 _BRANCHES = ("constrained-str", "str", "int", "float", "bool")  # pydantic names the members of `Label` so
 _EXPECTED = {
     "int_type": "a whole number",

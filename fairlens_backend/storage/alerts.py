@@ -50,8 +50,9 @@ def forget(tenant: str, model: str, attribute: str, metric: str) -> None:
 
 
 def alive(tenant: str, model: str) -> dict[tuple[str, str], Alert]:
-    """The alerts of a model that are not resolved, by attribute and metric."""
+    """The alerts of a model that are not resolved, by attribute and metric, held until the transaction ends."""
     wanted = select(Alert).where(Alert.tenant == tenant, Alert.model == model, ALIVE)
+    wanted = wanted.order_by(Alert.id).with_for_update()
     return {
         (row.attribute, row.metric): row
         for row in current_session().scalars(wanted.execution_options(populate_existing=True))

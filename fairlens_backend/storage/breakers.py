@@ -9,6 +9,7 @@ Source: M. Nygard, Release It!, 2nd edition 2018, chapter 5, "Circuit Breaker".
 """
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,25 +17,28 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fairlens_backend.storage.alert_tables import DeliveryBreaker
 from fairlens_backend.storage.session import current_session, is_postgresql
 
+State = Literal["closed", "open", "half_open"]
+
 FAILURES_TO_OPEN = 3
 OPEN_S = 30.0
 OPEN_CAP_S = 600.0  # a target that was away for hours gets what waits at most ten minutes after it is back
 MAX_REASON_LENGTH = 300
 
 
-def allows(target: str, now: datetime, trial_s: float) -> bool:
-    """Whether a message may go to the target now; if it is a trial, no other may for `trial_s` seconds.
-
-    Ask in the unit of work that claims the message.
-    """
+def ask(target: str, now: datetime) -> State:
+    """Whether messages may go to the target, in the unit of work that claims one; "half_open": one, as a trial."""
     row = _locked(target)
     if row is None or row.open_until is None:
-        return True
-    if row.open_until > now:
-        return False
-    row.open_until = now + timedelta(seconds=trial_s)
-    current_session().flush()
-    return True
+        return "closed"
+    return "open" if row.open_until > now else "half_open"
+
+
+def begin_trial(target: str, now: datetime, trial_s: float) -> None:
+    """One message tries; no other one may until its answer, or for `trial_s` seconds if there is none."""
+    row = _locked(target)
+    if row is not None:
+        row.open_until = now + timedelta(seconds=trial_s)
+        current_session().flush()
 
 
 def note_success(target: str) -> bool:

@@ -34,7 +34,7 @@ def report(tmp_path: Path, **lines: tuple[int, int]) -> str:
         ("fairlens_backend/schemas/_base.py", "ground"),
         ("fairlens_backend/storage/session.py", "cellar"),
         ("fairlens_backend/audit_runner.py", "desks"),
-        ("fairlens_backend/alert_notifier.py", "desks"),
+        ("fairlens_backend/alert_manager.py", "desks"),
         ("fairlens_backend/model_scorer.py", "cellar"),
         ("fairlens_backend/blueprints/admin.py", "doors"),
         ("fairlens_backend/app.py", "roof"),

@@ -1,0 +1,182 @@
+"""What alerts, their routes and their dead letters are asked with."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
+
+from fairlens_backend.schemas._base import NO_NUL, Body, PageQuery, PathPart
+from fairlens_backend.schemas.checks import ModelName
+
+MAX_SILENCE_H = 24 * 366
+MAX_RECIPIENTS = 20
+ADDRESS = r"^[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}$"
+HOST = r"^[A-Za-z0-9.:_-]{1,253}$"
+ROUTING_KEY = r"^[A-Za-z0-9]{32}$"
+
+AlertSeverity = Literal["CRITICAL", "HIGH", "MEDIUM"]
+ChannelName = Literal["slack", "pagerduty", "email", "webhook"]
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=NO_NUL)]
+MailAddress = Annotated[str, Field(pattern=ADDRESS, max_length=320)]
+Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^https?://[^\s\x00]+$")]
+
+SILENCE_EXAMPLE: dict[str, Any] = {"hours": 8, "reason": "known since Monday, the fix ships tonight"}
+RESOLVE_EXAMPLE: dict[str, Any] = {"reason": "went back to version v1"}
+ROUTE_EXAMPLE: dict[str, Any] = {
+    "name": "fairness on call",
+    "severities": ["CRITICAL"],
+    "target": {"channel": "pagerduty", "routing_key": "0123456789abcdef0123456789abcdef"},
+}
+TEST_EXAMPLE: dict[str, Any] = {"channel": "webhook"}
+
+
+def _moment(value: object) -> object:
+    """A JSON body is strict, and JSON has no times: text is read as one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return value
+
+
+class AlertPath(PathPart):
+    """An alert's id."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
+
+
+class NumberPath(PathPart):
+    """The number of a route or of a dead letter."""
+
+    id: Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class AlertsQuery(PageQuery):
+    """Alerts, newest first."""
+
+    model: ModelName | None = None
+    state: Literal["open", "acknowledged", "silenced", "resolved"] | None = None
+    severity: AlertSeverity | None = None
+
+
+class AcknowledgeRequest(Body):
+    """I look after it."""
+
+    reason: Reason | None = Field(None, description="a note for the history")
+
+
+class SilenceRequest(Body):
+    """Say nothing for a while; exactly one of `hours` and `until`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SILENCE_EXAMPLE]})
+
+    hours: Annotated[float, Field(gt=0, le=MAX_SILENCE_H)] | None = None
+    until: Annotated[AwareDatetime, BeforeValidator(_moment)] | None = None
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.hours is None) == (self.until is None):
+            raise ValueError("has not exactly one of hours and until, which was expected")
+        return self
+
+
+class ReasonRequest(Body):
+    """Why an alert is closed, or opened again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [RESOLVE_EXAMPLE]})
+
+    reason: Reason
+
+
+class SlackTarget(Body):
+    """An incoming webhook of Slack."""
+
+    channel: Literal["slack"]
+    url: Url
+
+
+class PagerDutyTarget(Body):
+    """A service of PagerDuty."""
+
+    channel: Literal["pagerduty"]
+    routing_key: Annotated[str, Field(pattern=ROUTING_KEY)] = Field(description="its integration key")
+
+
+class SmtpServer(Body):
+    """A mail server of this route's own."""
+
+    host: Annotated[str, Field(pattern=HOST)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: Annotated[str, Field(max_length=200, pattern=NO_NUL)] = ""
+    password: Annotated[str, Field(max_length=500, pattern=NO_NUL)] = ""
+    sender: MailAddress
+
+    @model_validator(mode="after")
+    def _no_open_password(self) -> Self:
+        if self.security == "none" and self.username:
+            raise ValueError("would send its password in the clear; security starttls or tls was expected")
+        return self
+
+
+class EmailTarget(Body):
+    """People's addresses."""
+
+    channel: Literal["email"]
+    to: list[MailAddress] = Field(min_length=1, max_length=MAX_RECIPIENTS)
+    smtp: SmtpServer | None = Field(None, description="left out: the mail server of the settings")
+
+
+class WebhookTarget(Body):
+    """A receiver of signed JSON."""
+
+    channel: Literal["webhook"]
+    url: Url
+    secret: Annotated[str, Field(min_length=16, max_length=500, pattern=NO_NUL)]
+
+
+RouteTarget = Annotated[
+    SlackTarget | PagerDutyTarget | EmailTarget | WebhookTarget, Field(discriminator="channel")
+]
+Severities = Annotated[list[AlertSeverity], Field(min_length=1, max_length=3)]
+Models = Annotated[list[ModelName], Field(max_length=100)]
+RouteName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL)]
+
+
+class NewRoute(Body):
+    """Alerts of these severities and models go to this target."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ROUTE_EXAMPLE]})
+
+    name: RouteName
+    severities: Severities = Field(default_factory=lambda: ["CRITICAL", "HIGH"])
+    models: Models = Field(default_factory=list, description="empty: all models")
+    enabled: bool = True
+    target: RouteTarget = Field(description="kept encrypted and never shown again")
+
+
+class RouteChange(Body):
+    """What is left out stays as it is."""
+
+    name: RouteName | None = None
+    severities: Severities | None = None
+    models: Models | None = None
+    enabled: bool | None = None
+    target: RouteTarget | None = None
+
+
+class AlertTestRequest(Body):
+    """Send a test message by a route, or by a channel of the settings."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [TEST_EXAMPLE]})
+
+    channel: ChannelName | None = None
+    route_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.channel is None) == (self.route_id is None):
+            raise ValueError("has not exactly one of channel and route_id, which was expected")
+        return self
