@@ -15,8 +15,10 @@ from datetime import datetime
 from typing import Any
 
 from fairlens_backend import telemetry
+from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound, TamperedArtefact
-from fairlens_backend.storage import artefacts, models
+from fairlens_backend.storage import artefacts, ledger_events, models
+from fairlens_backend.storage.models import FoundModel
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from fairlens_backend.storage.tables import RegisteredModel
 
@@ -98,6 +100,8 @@ def register_model(
             row.declarations, row.artefact_path, row.artefact_sha256 = kept, file, digest
             row.created_by, row.created_at = created_by, now
         made = _as_dict(row)
+        declared = hashlib.sha256(canonical_json(kept)).hexdigest()
+        ledger_events.model_registered(tenant, name, version, declared, digest, created_by, now)
     telemetry.log("MODEL_REGISTERED", model=name, version=version, tenant=tenant, artefact_sha256=digest)
     return made
 
@@ -240,13 +244,13 @@ def _unpickle(content: bytes, label: str) -> Any:
     return estimator
 
 
-def _find(name: str, version: str | None, tenant: str) -> RegisteredModel:
+def _find(name: str, version: str | None, tenant: str) -> FoundModel:
     there: list[str] = []
     # A name that cannot be registered is not asked for: PostgreSQL refuses a NUL even in a comparison.
     if _NAME.fullmatch(name):
         with read_snapshot():
             possible = version is None or _NAME.fullmatch(version)
-            row = models.find(tenant, name, version) if possible else None
+            row = models.read(tenant, name, version) if possible else None
             if row is not None:
                 return row
             there = models.versions(tenant, name, _MAX_NAMED)
@@ -261,7 +265,7 @@ def _find(name: str, version: str | None, tenant: str) -> RegisteredModel:
     )
 
 
-def _as_dict(row: RegisteredModel) -> dict[str, Any]:
+def _as_dict(row: RegisteredModel | FoundModel) -> dict[str, Any]:
     return {
         "name": row.name,
         "version": row.version,
