@@ -12,7 +12,7 @@ from fairlens_backend import config, credentials, login_throttle, telemetry
 from fairlens_backend.credentials import ROLES
 from fairlens_backend.errors import Conflict, InvalidInput, NotAllowed, NotAuthenticated, NotFound
 from fairlens_backend.login_throttle import Attempts
-from fairlens_backend.storage import pages, users
+from fairlens_backend.storage import ledger_events, pages, users
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from fairlens_backend.storage.tables import User
 
@@ -45,9 +45,9 @@ def ensure_admin(now: datetime) -> bool:
         if users.any_user():
             return False
         users.add_user(OPERATOR_TENANT, settings.admin_username, password_hash, "admin", now)
-    telemetry.log(
-        "USER_CREATED", username=settings.admin_username, role="admin", tenant=OPERATOR_TENANT, by=""
-    )
+        ledger_events.user_changed("created", settings.admin_username, None, now)
+    made = {"username": settings.admin_username, "role": "admin", "tenant": OPERATOR_TENANT}
+    telemetry.log("USER_CREATED", **made, by="")
     return True
 
 
@@ -58,12 +58,10 @@ def login(username: str, password: str, address: str, now: datetime) -> dict[str
     ----------
     username, password : as typed
     address : where the call comes from, for the log
-    now : the time of the call
 
     Returns
     -------
-    dict
-        access_token, refresh_token, expires_in (seconds the access token lives), token_type, role
+    dict : access_token, refresh_token, expires_in (seconds the access token lives), token_type, role
 
     Raises
     ------
@@ -91,6 +89,8 @@ def login(username: str, password: str, address: str, now: datetime) -> dict[str
             locked = row.locked_until is not None
             row.password_hash = better_hash or row.password_hash
             tokens = _issue(row, credentials.new_id(), now) if right else None
+            if locked:
+                ledger_events.user_changed("locked", username, None, now)
     if locked:
         telemetry.log("ACCOUNT_LOCKED", level="warning", username=username, address=address)
     if tokens is None:
@@ -106,8 +106,7 @@ def refresh(refresh_token: str, now: datetime) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        as `login` gives it, with the role that the user has now
+    dict : as `login` gives it, with the role that the user has now
 
     Raises
     ------
@@ -201,17 +200,16 @@ def create_user(
         known = ", ".join(ROLES)
         raise InvalidInput(
             f"role is {role[:100]!r}, one of {known} was expected.",
-            field="role",
-            got=role[:100],
-            expected=f"one of {known}",
-        )
-    if wanted != by_tenant and by_tenant != OPERATOR_TENANT:
+            field="role", got=role[:100], expected=f"one of {known}",
+        )  # fmt: skip
+    if by_tenant not in (wanted, OPERATOR_TENANT):
         raise NotAllowed(f"You may make users of your own tenant {by_tenant} only.", tenant=by_tenant)
     password_hash = credentials.hash_password(password)
     with unit_of_work():
         if users.add_user(wanted, username, password_hash, role, now) is None:
             raise Conflict(f"The username {username} is taken.", username=username)
         made = users.find_user(username)
+        ledger_events.user_changed("created", username, by, now)
         assert made is not None
     telemetry.log("USER_CREATED", username=username, role=role, tenant=wanted, by=by)
     return _shown(made, now)
@@ -234,7 +232,7 @@ def list_users(tenant: str, now: datetime, limit: int = 20, cursor: str | None =
     }
 
 
-def delete_user(by: str, tenant: str, username: str) -> None:
+def delete_user(by: str, tenant: str, username: str, now: datetime) -> None:
     """Delete a user of a tenant; their tokens stop working. API keys belong to the tenant and stay.
 
     Raises
@@ -251,6 +249,7 @@ def delete_user(by: str, tenant: str, username: str) -> None:
             raise NotFound(f"There is no user {username[:100]}.", username=username[:100])
         if user.role == "admin" and admins <= 1:
             raise Conflict(f"{username} is the last administrator of {tenant}.", username=username)
+        ledger_events.user_changed("deleted", username, by, now)
         users.delete_user(user)
     telemetry.log("USER_DELETED", username=username, tenant=tenant, by=by)
 
@@ -260,12 +259,10 @@ def _issue(user: User, family: str, now: datetime) -> dict[str, Any]:
     about = {"sub": user.username, "role": user.role, "tenant": user.tenant, "family": family}
     jti = credentials.new_id()
     users.add_refresh_token(jti, family, user.id, now, now + timedelta(seconds=settings.jwt_refresh_expire))
-    access = {**about, "jti": credentials.new_id()}
+    access, renewal = {**about, "jti": credentials.new_id()}, {**about, "jti": jti}
     return {
         "access_token": credentials.sign_token(access, "access", now, settings.jwt_access_expire),
-        "refresh_token": credentials.sign_token(
-            {**about, "jti": jti}, "refresh", now, settings.jwt_refresh_expire
-        ),
+        "refresh_token": credentials.sign_token(renewal, "refresh", now, settings.jwt_refresh_expire),
         "expires_in": settings.jwt_access_expire,
         "token_type": "Bearer",
         "role": user.role,

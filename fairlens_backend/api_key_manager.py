@@ -6,7 +6,7 @@ from typing import Any
 
 from fairlens_backend import credentials, telemetry
 from fairlens_backend.errors import InvalidInput, NotAuthenticated, NotFound
-from fairlens_backend.storage import pages, users
+from fairlens_backend.storage import ledger_events, pages, users
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from fairlens_backend.storage.tables import ApiKey
 
@@ -65,6 +65,7 @@ def create_api_key(tenant: str, name: str, scope: str, by: str, now: datetime) -
     with unit_of_work():
         row = users.add_api_key(tenant, name, prefix, key_hash, scope, by, now)
         shown = {**_shown(row), "key": key}
+        ledger_events.api_key_changed("created", row, by, now)
     telemetry.log("API_KEY_CREATED", prefix=prefix, scope=scope, tenant=tenant, by=by)
     return shown
 
@@ -98,6 +99,8 @@ def revoke_api_key(tenant: str, key_id: int, by: str, now: datetime) -> dict[str
         if row is None:
             raise NotFound(f"There is no API key {key_id}.", id=key_id)
         shown = _shown(row)
+        if row.revoked_at == now:  # else it was revoked before
+            ledger_events.api_key_changed("revoked", row, by, now)
     telemetry.log("API_KEY_REVOKED", prefix=row.prefix, tenant=tenant, by=by)
     return shown
 

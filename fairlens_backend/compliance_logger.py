@@ -13,7 +13,7 @@ from fairlens_backend.errors import InvalidInput, NotFound, TamperedArtefact
 from fairlens_backend.evidence_publisher import acknowledge_damage, hash_of, health, publish
 from fairlens_backend.evidence_scan import verify_all
 from fairlens_backend.evidence_verifier import verify_record
-from fairlens_backend.storage import checks, evidence
+from fairlens_backend.storage import checks, evidence, ledger_events
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 __all__ = [
@@ -121,6 +121,7 @@ def read_alert_text(
         text = security_utils.decrypt_text(row.encrypted_alert)
         if security_utils.sha256_hex(text.encode()) != row.alert_text_sha256:
             raise TamperedArtefact(f"The alert text of record {record_id} is not the one that was recorded.")
+        ledger_events.alert_decrypted(tenant, row.model, record_id, username, now)
     telemetry.log("ALERT_DECRYPTED", record_id=record_id, username=username, address=address)
     return {
         "record_id": record_id,

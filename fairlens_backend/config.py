@@ -6,6 +6,7 @@ missing or weak one stops the start; in development it is generated into `DATA_D
 
 import base64
 import binascii
+import fcntl
 import os
 import secrets
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ __all__ = [
     "PROJECT_ROOT",
     "SECRETS_FILE",
     "Settings",
+    "child_environment",
     "current",
     "load_settings",
     "use",
@@ -38,6 +40,7 @@ WEAK_WORDS = ("changeme", "change-me", "secret", "password", "example", "admin",
 HOW_TO_MAKE = {
     "JWT_SECRET": 'python -c "import secrets; print(secrets.token_urlsafe(48))"',
     "FERNET_KEY": 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"',
+    "LEDGER_KEY": 'python -c "import base64, secrets; print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())"',
     "ADMIN_PASSWORD": 'python -c "import secrets; print(secrets.token_urlsafe(18))"',
 }
 
@@ -48,6 +51,9 @@ CHANNEL_NEEDS = {
     "email": ("ALERT_EMAIL_TO", "SMTP_HOST", "SMTP_FROM"),
 }
 """What each channel of alerts needs; the first of them turns it on."""
+
+PROVIDED = ("FERNET_KEY", "LEDGER_KEY")
+"""secrets that a key provider may hold in place of the environment"""
 
 _current: list[Settings] = []
 
@@ -93,6 +99,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def child_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What a server that is started as another process gets: these settings by name, every other one as by default."""
+    return {**os.environ, **{declared.name.upper(): "" for declared in fields(Settings)}, **given}
+
+
 def _process_environment() -> Mapping[str, str]:
     file = {name: text for name, text in dotenv_values(PROJECT_ROOT / ".env").items() if text is not None}
     return {**file, **os.environ}
@@ -134,20 +145,39 @@ def _with_generated_secrets(settings: Settings, values: dict[str, Any]) -> Setti
     if not path.exists():
         _write_secrets(path)
     kept = dotenv_values(path)
+    if any(not kept.get(name) for name in missing):
+        kept = _add_secrets(path, missing)
     return Settings(**{**values, **{name.lower(): kept.get(name) or "" for name in missing}})
 
 
 def _needed(settings: Settings, name: str) -> bool:
-    return name != "FERNET_KEY" or settings.key_provider == "environment"
+    return name not in PROVIDED or settings.key_provider == "environment"
+
+
+def _new_secrets() -> dict[str, str]:
+    return {
+        "JWT_SECRET": secrets.token_urlsafe(48),
+        "FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "LEDGER_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "ADMIN_PASSWORD": secrets.token_urlsafe(18),
+    }
+
+
+def _add_secrets(path: Path, wanted: list[str]) -> dict[str, str | None]:
+    """Add the secrets that the file of an earlier version lacks; of processes that start at once one does."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        kept = dotenv_values(path)
+        lacking = {
+            name: text for name, text in _new_secrets().items() if name in wanted and not kept.get(name)
+        }
+        file.writelines(f"{name}={text}\n" for name, text in lacking.items())
+    return {**kept, **lacking}
 
 
 def _write_secrets(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = {
-        "JWT_SECRET": secrets.token_urlsafe(48),
-        "FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "ADMIN_PASSWORD": secrets.token_urlsafe(18),
-    }
+    made = _new_secrets()
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(
@@ -220,7 +250,7 @@ def words(text: str) -> list[str]:
 def _fault(name: str, value: str) -> str | None:
     if not value:
         return "is not set"
-    if name == "FERNET_KEY":
+    if name in PROVIDED:
         try:
             right = len(base64.urlsafe_b64decode(value)) == MIN_SECRET_LENGTH
         except (ValueError, binascii.Error):

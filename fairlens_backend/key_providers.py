@@ -1,4 +1,4 @@
-"""Where the master key lives: the environment, AWS KMS or HashiCorp Vault. One class each."""
+"""Where the master key and the ledger's first signing key live: the environment, AWS KMS or HashiCorp Vault. One class each."""
 
 import base64
 import binascii
@@ -16,14 +16,17 @@ TIMEOUT_S = 10
 
 
 class KeyProvider(Protocol):
-    """Gives the 32 bytes of the master key."""
+    """Gives keys of 32 bytes; ConfigurationError when a setting is wrong, Unavailable when the service is away."""
 
     def master_key(self) -> bytes:
-        """The key; ConfigurationError when a setting is wrong, Unavailable when the service is away."""
+        """The key that wraps the others."""
+
+    def ledger_key(self) -> bytes:
+        """The seed of the Ed25519 key that signs the ledger's heads until it is rotated."""
 
 
 class EnvironmentKeyProvider:
-    """The master key is the setting FERNET_KEY."""
+    """The keys are the settings FERNET_KEY and LEDGER_KEY."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -32,15 +35,26 @@ class EnvironmentKeyProvider:
         """The key's 32 bytes."""
         return _key_bytes(self.settings.fernet_key, "FERNET_KEY")
 
+    def ledger_key(self) -> bytes:
+        """The key's 32 bytes."""
+        return _key_bytes(self.settings.ledger_key, "LEDGER_KEY")
+
 
 class KmsKeyProvider:
-    """The master key is KMS_CIPHERTEXT, decrypted by AWS KMS under KMS_KEY_ID."""
+    """The keys are KMS_CIPHERTEXT and LEDGER_KEY_CIPHERTEXT, decrypted by AWS KMS under KMS_KEY_ID."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def master_key(self) -> bytes:
         """The key's 32 bytes, from KMS Decrypt; the plaintext may be the bytes themselves or their base64."""
+        return self._decrypt("KMS_CIPHERTEXT", self.settings.kms_ciphertext)
+
+    def ledger_key(self) -> bytes:
+        """As the master key."""
+        return self._decrypt("LEDGER_KEY_CIPHERTEXT", self.settings.ledger_key_ciphertext)
+
+    def _decrypt(self, name: str, given: str) -> bytes:
         try:
             import boto3
             from botocore.exceptions import BotoCoreError, ClientError
@@ -50,14 +64,14 @@ class KmsKeyProvider:
                 field="KEY_PROVIDER",
             ) from None
         key_id = self.settings.kms_key_id
-        if not key_id or not self.settings.kms_ciphertext:
+        if not key_id or not given:
             raise ConfigurationError(
-                "KEY_PROVIDER is aws_kms, which needs KMS_KEY_ID and KMS_CIPHERTEXT.", field="KMS_CIPHERTEXT"
+                f"KEY_PROVIDER is aws_kms, which needs KMS_KEY_ID and {name}.", field=name
             )
         try:
-            ciphertext = base64.b64decode(self.settings.kms_ciphertext, validate=True)
+            ciphertext = base64.b64decode(given, validate=True)
         except binascii.Error:
-            raise ConfigurationError("KMS_CIPHERTEXT is not base64.", field="KMS_CIPHERTEXT") from None
+            raise ConfigurationError(f"{name} is not base64.", field=name) from None
         # An ARN names its region: arn:aws:kms:REGION:ACCOUNT:key/ID. Otherwise boto3 looks for it in its own places.
         region = key_id.split(":")[3] if key_id.startswith("arn:") and key_id.count(":") >= 5 else None
         try:
@@ -68,24 +82,27 @@ class KmsKeyProvider:
                 "KEY_PROVIDER_FAILED", level="error", provider="aws_kms", error=type(error).__name__
             )
             raise Unavailable(
-                f"AWS KMS did not decrypt the master key ({type(error).__name__}).", retry_after_s=30
+                f"AWS KMS did not decrypt {name} ({type(error).__name__}).", retry_after_s=30
             ) from error
         plain = bytes(answer["Plaintext"])
-        return (
-            plain
-            if len(plain) == KEY_BYTES
-            else _key_bytes(plain.decode("ascii", "replace"), "KMS_CIPHERTEXT")
-        )
+        return plain if len(plain) == KEY_BYTES else _key_bytes(plain.decode("ascii", "replace"), name)
 
 
 class VaultKeyProvider:
-    """The master key is the field `fernet_key` of a KV v2 secret of HashiCorp Vault."""
+    """The keys are the fields `fernet_key` and `ledger_key` of a KV v2 secret of HashiCorp Vault."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def master_key(self) -> bytes:
         """The key's 32 bytes, read by GET VAULT_ADDR/v1/VAULT_SECRET_PATH."""
+        return self._field("fernet_key")
+
+    def ledger_key(self) -> bytes:
+        """As the master key."""
+        return self._field("ledger_key")
+
+    def _field(self, name: str) -> bytes:
         if not self.settings.vault_addr or not self.settings.vault_token:
             raise ConfigurationError(
                 "KEY_PROVIDER is vault, which needs VAULT_ADDR and VAULT_TOKEN.", field="VAULT_ADDR"
@@ -110,13 +127,13 @@ class VaultKeyProvider:
         if answer.status_code != requests.codes.ok:
             raise Unavailable(f"Vault answered {answer.status_code} for {path}.", retry_after_s=30)
         try:
-            text = answer.json()["data"]["data"]["fernet_key"]
+            text = answer.json()["data"]["data"][name]
         except (ValueError, KeyError, TypeError):
             raise ConfigurationError(
-                f"Vault's secret {path} has no field fernet_key (a KV v2 path has /data/ in it).",
+                f"Vault's secret {path} has no field {name} (a KV v2 path has /data/ in it).",
                 field="VAULT_SECRET_PATH",
             ) from None
-        return _key_bytes(str(text), "fernet_key in Vault")
+        return _key_bytes(str(text), f"{name} in Vault")
 
 
 PROVIDERS: dict[str, type[EnvironmentKeyProvider] | type[KmsKeyProvider] | type[VaultKeyProvider]] = {
@@ -131,9 +148,19 @@ def master_key() -> bytes:
     return _cached(config.current())
 
 
+def ledger_key() -> bytes:
+    """The ledger's signing seed of the current settings, 32 bytes; asked for once a process and settings."""
+    return _cached_ledger(config.current())
+
+
 @lru_cache(maxsize=4)
 def _cached(settings: Settings) -> bytes:
     return PROVIDERS[settings.key_provider](settings).master_key()
+
+
+@lru_cache(maxsize=4)
+def _cached_ledger(settings: Settings) -> bytes:
+    return PROVIDERS[settings.key_provider](settings).ledger_key()
 
 
 def _key_bytes(text: str, name: str) -> bytes:

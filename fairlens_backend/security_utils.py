@@ -20,13 +20,14 @@ from fairlens_backend import telemetry
 from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.errors import ConfigurationError, InvalidInput, TamperedArtefact
 from fairlens_backend.key_providers import master_key
-from fairlens_backend.storage import checks, keys
+from fairlens_backend.storage import checks, keys, ledger_events
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PURPOSE_WRAP = b"fairlens data key wrapping v1"
+PURPOSE_LEDGER = b"fairlens ledger key wrapping v1"
 PURPOSE_ANONYMIZE = b"fairlens personal columns v1"
 PURPOSE_SIGN = b"fairlens record signature v1"
 PURPOSE_TOKENS = b"fairlens personal tokens v1"
@@ -100,10 +101,33 @@ def rotate_data_key(by: str, now: datetime) -> int:
                     done += 1
                 except InvalidToken:
                     unreadable.append(row.record_id)
+        ledger_events.key_rotated("data", by, now, reencrypted=done, unreadable=len(unreadable))
     telemetry.log(
         "KEY_ROTATED", by=by, reencrypted=done, unreadable=unreadable[:20], n_unreadable=len(unreadable)
     )
     return done
+
+
+def wrap_ledger_key(seed: bytes) -> str:
+    """The ledger's private key encrypted under a key derived from the master key; a Fernet token."""
+    return Fernet(base64.urlsafe_b64encode(_derive(PURPOSE_LEDGER))).encrypt(seed).decode()
+
+
+def unwrap_ledger_key(wrapped: str) -> bytes:
+    """The private key that `wrap_ledger_key` encrypted.
+
+    Raises
+    ------
+    ConfigurationError : it was wrapped by another master key
+    """
+    try:
+        return Fernet(base64.urlsafe_b64encode(_derive(PURPOSE_LEDGER))).decrypt(wrapped.encode())
+    except InvalidToken:
+        raise ConfigurationError(
+            "The ledger's key cannot be unwrapped: the master key is not the one that this database was used with. "
+            "Set FERNET_KEY (or KEY_PROVIDER and its settings) to that one.",
+            field="FERNET_KEY",
+        ) from None
 
 
 def anonymize_df(df: "pd.DataFrame", cols: Sequence[str] = ("application_id",)) -> "pd.DataFrame":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from fairlens_backend import audit_runner, compliance_logger, fairness_predictor, telemetry
+from fairlens_backend import audit_runner, compliance_logger, fairness_predictor, ledger_keeper, telemetry
 from fairlens_backend.core.drift.breakpoints import breakpoints
 from fairlens_backend.core.metrics import METRICS
 from fairlens_backend.errors import InvalidInput, NotFound
@@ -68,6 +68,7 @@ def log_to_db(
     with unit_of_work():
         audits.insert(audit_id, tenant, result, counts, now)
         record = compliance_logger.log_event(check, now=now)
+        ledger_keeper.record_check(tenant, record, now)
     compliance_logger.publish()
     return record
 

@@ -22,6 +22,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TEST_SECRETS = {
     "JWT_SECRET": "k7Qe2vXz9LmN4tRb8WyC1uHd6FgJ3pSa5Zo0",
     "FERNET_KEY": "pZ0uVn3kq8m1Y7s5cR2xT9wB4hD6jL0fGaEiKoMyQ1U=",
+    "LEDGER_KEY": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",  # the first test vector of RFC 8032
     "ADMIN_PASSWORD": "Vq9-tree-Kite-river-42",
 }
 

@@ -305,7 +305,7 @@ def test_tokens_of_a_deleted_user_stop_also_when_the_name_is_given_again() -> No
     """Neither token works after the account is gone, nor for the next person of that name."""
     make_user()
     tokens = log_in(PASSWORD, "eve")
-    account_manager.delete_user("admin", "default", "eve")
+    account_manager.delete_user("admin", "default", "eve", NOW)
     for _ in range(2):
         assert outcome(lambda: account_manager.identify(tokens["access_token"], NOW)) == "NotAuthenticated"
         assert outcome(lambda: account_manager.refresh(tokens["refresh_token"], NOW)) == "NotAuthenticated"
@@ -439,9 +439,9 @@ def test_a_listed_user_says_when_a_lock_ends_and_no_hash() -> None:
 def test_nobody_deletes_themselves_or_the_last_administrator() -> None:
     """A server must not be left without an administrator."""
     with pytest.raises(Conflict, match="yourself"):
-        account_manager.delete_user("admin", "default", "admin")
+        account_manager.delete_user("admin", "default", "admin", NOW)
     with pytest.raises(Conflict, match="last administrator"):
-        account_manager.delete_user("somebody", "default", "admin")
+        account_manager.delete_user("somebody", "default", "admin", NOW)
 
 
 def test_two_administrators_that_delete_each_other_at_once_leave_one() -> None:
@@ -449,8 +449,8 @@ def test_two_administrators_that_delete_each_other_at_once_leave_one() -> None:
     make_user("ann", "admin")
     outcomes = at_once(
         [
-            lambda: account_manager.delete_user("admin", "default", "ann"),
-            lambda: account_manager.delete_user("ann", "default", "admin"),
+            lambda: account_manager.delete_user("admin", "default", "ann", NOW),
+            lambda: account_manager.delete_user("ann", "default", "admin", NOW),
         ]
     )
     assert sorted(outcomes) == ["Conflict", "ok"]
@@ -461,7 +461,7 @@ def test_users_of_another_tenant_are_not_found() -> None:
     make_user("ann", tenant="acme")
     for name in ("ann", "nobody", "a\0b"):
         with pytest.raises(NotFound):
-            account_manager.delete_user("admin", "default", name)
+            account_manager.delete_user("admin", "default", name, NOW)
 
 
 def test_logs_tell_of_changes_and_hold_no_secret(
@@ -471,7 +471,7 @@ def test_logs_tell_of_changes_and_hold_no_secret(
     make_settings(LOG_LEVEL="info")
     make_user()
     tokens = log_in(PASSWORD, "eve")
-    account_manager.delete_user("admin", "default", "eve")
+    account_manager.delete_user("admin", "default", "eve", NOW)
     assert outcome(lambda: log_in("x", username="password-in-the-wrong-field")) == "NotAuthenticated"
     fail_until_locked()
     logged = capsys.readouterr().err

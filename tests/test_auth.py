@@ -207,7 +207,7 @@ def test_a_token_whose_claims_do_not_fit_the_user_is_401(client: FlaskClient, cl
 def test_a_deleted_users_token_is_401(client: FlaskClient) -> None:
     """At the next call, not when the token expires."""
     headers = bearer("mona")
-    account_manager.delete_user("admin", "default", "mona")
+    account_manager.delete_user("admin", "default", "mona", telemetry.utc_now())
     assert_envelope(client.get("/monitor", headers=headers), 401, "not_authenticated")
 
 

@@ -70,7 +70,7 @@ def list_users(query: PageQuery) -> Response:
 def delete_user(path: UserPath) -> Response:
     """Delete a user of your tenant; their tokens stop working. Not yourself, not the last administrator."""
     caller = current_caller()
-    account_manager.delete_user(caller.username, caller.tenant, path.username)
+    account_manager.delete_user(caller.username, caller.tenant, path.username, telemetry.utc_now())
     return success({"username": path.username, "deleted": True}, f"{path.username} is deleted.")
 
 

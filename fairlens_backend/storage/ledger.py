@@ -5,6 +5,7 @@ last: whoever has appended holds the ledger's lock until the transaction ends, a
 taken in the order of their numbers (7001 chain of records, 7002 data keys, 7003 ledger).
 """
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,7 @@ from fairlens_backend.telemetry import timestamp
 
 LEDGER_LOCK: Final = 7003
 ENTRY_VERSION: Final = 1
+SALT_BYTES: Final = 16
 EVENT_TYPES: Final = frozenset(
     {
         "AUDIT_COMPLETED",
@@ -239,10 +241,12 @@ def _row(
 ) -> tuple[tuple[Any, ...], Tail]:
     """The entry that follows the tail, as the values of `_COLUMNS`, and the tail after it."""
     at = max(at, tail.at)  # a clock that was set back must not put an event before one that was there
-    # The canonical JSON of {body, index, tenant, time, type, version}, whose keys are in order.
-    leaf = b'{"body":%b,"index":%d,"tenant":%b,"time":"%b","type":"%b","version":%d}' % (
+    # The canonical JSON of {body, index, salt, tenant, time, type, version}, whose keys are in order. The salt keeps those who
+    # see but an entry's hash from guessing what it says.
+    leaf = b'{"body":%b,"index":%d,"salt":"%b","tenant":%b,"time":"%b","type":"%b","version":%d}' % (
         spelled,
         tail.tree.size,
+        secrets.token_hex(SALT_BYTES).encode(),
         canonical_json(tenant),
         at.encode(),
         event_type.encode(),

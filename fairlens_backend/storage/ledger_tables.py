@@ -67,11 +67,20 @@ class LedgerKey(Base):
     """the key's name in signatures, which is the ledger's origin"""
     public_key: Mapped[str] = mapped_column(String(64), unique=True)
     """32 bytes in hexadecimal"""
-    wrapped_key: Mapped[str | None] = mapped_column(Text)
-    """the private key encrypted under the master key; None where LEDGER_KEY is the key"""
     first_size: Mapped[int] = mapped_column(BIG_ID)
     """the size of the tree when it came into use"""
     created_at: Mapped[datetime]
+
+
+class LedgerSigner(Base):
+    """The private half of the key in use, encrypted under the master key; where there is none, LEDGER_KEY is it.
+
+    No evidence, and so not append-only: another master key encrypts it again, and retiring a key destroys it.
+    """
+
+    __tablename__ = "ledger_signers"
+    public_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    wrapped_key: Mapped[str] = mapped_column(Text)
 
 
 class LedgerAttestation(Base):

@@ -67,11 +67,16 @@ def upgrade() -> None:
         sa.Column("id", BIG_ID, autoincrement=True, nullable=False),
         sa.Column("name", NAME, nullable=False),
         sa.Column("public_key", sa.String(length=64), nullable=False),
-        sa.Column("wrapped_key", sa.Text(), nullable=True),
         sa.Column("first_size", BIG_ID, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_keys")),
         sa.UniqueConstraint("public_key", name=op.f("uq_ledger_keys_public_key")),
+    )
+    op.create_table(
+        "ledger_signers",
+        sa.Column("public_key", sa.String(length=64), nullable=False),
+        sa.Column("wrapped_key", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("public_key", name=op.f("pk_ledger_signers")),
     )
     op.create_table(
         "ledger_attestations",
@@ -91,7 +96,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them; their triggers go with them."""
-    for table in reversed(APPEND_ONLY):
+    for table in (*reversed(APPEND_ONLY), "ledger_signers"):
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("DROP FUNCTION fairlens_append_only()")

@@ -1,0 +1,64 @@
+"""The ledger's small events, in the words that they all share. Call them last in the unit of work of their act.
+
+People are named by the number of their account alone: once the account is deleted it leads to nobody, so that an entry, which
+nothing can erase, holds nothing personal.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from fairlens_backend.storage import ledger, users
+from fairlens_backend.storage.tables import ApiKey
+
+OPERATOR_TENANT: Final = "default"
+"""whose events those of the whole server are"""
+
+
+def user_changed(action: str, username: str, by: str | None, now: datetime) -> None:
+    """A user was created or locked, or will be deleted; `by` is None where the server did it itself."""
+    user = users.find_user(username)
+    if user is not None:
+        body = {"action": action, "user_id": user.id, "role": user.role, **by_whom(by)}
+        ledger.append("USER_CHANGED", user.tenant, body, now)
+
+
+def api_key_changed(action: str, key: ApiKey, by: str, now: datetime) -> None:
+    """An API key was created or revoked. Its name is a person's free text, so its public prefix stands for it."""
+    body = {"action": action, "prefix": key.prefix, "scope": key.scope, **by_whom(by)}
+    ledger.append("API_KEY_CHANGED", key.tenant, body, now)
+
+
+def model_registered(
+    tenant: str,
+    model: str,
+    version: str,
+    declarations_sha256: str,
+    artefact_sha256: str | None,
+    by: str,
+    now: datetime,
+) -> None:
+    """A model was registered: what was declared of it, and its artefact, by their digests."""
+    body = {
+        "model": model,
+        "version": version,
+        "declarations_sha256": declarations_sha256,
+        "artefact_sha256": artefact_sha256,
+        **by_whom(by),
+    }
+    ledger.append("MODEL_REGISTERED", tenant, body, now)
+
+
+def alert_decrypted(tenant: str, model: str, record_id: str, by: str, now: datetime) -> None:
+    """Somebody was given an alert's text. Where from is kept in `alert_decryptions`, which can be erased."""
+    ledger.append("ALERT_DECRYPTED", tenant, {"model": model, "record_id": record_id, **by_whom(by)}, now)
+
+
+def key_rotated(key: str, by: str | None, now: datetime, **facts: Any) -> None:
+    """A key of the server was changed: `data`, `ledger`, `jwt`, `tokens` or `master`."""
+    ledger.append("KEY_ROTATED", OPERATOR_TENANT, {"key": key, **facts, **by_whom(by)}, now)
+
+
+def by_whom(username: str | None) -> dict[str, Any]:
+    """Who did it, by the number of the account; None for the server itself and for a command line."""
+    user = users.find_user(username) if username else None
+    return {"by_user_id": None if user is None else user.id}

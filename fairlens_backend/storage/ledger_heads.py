@@ -1,0 +1,87 @@
+"""Signed heads of the ledger, the keys that signed them, and what others said of them. All are only ever added to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+
+from fairlens_backend.storage.ledger_tables import LedgerAttestation, LedgerHead, LedgerKey, LedgerSigner
+from fairlens_backend.storage.session import current_session
+
+
+def add(tree_size: int, at: str, root: bytes, note: str) -> LedgerHead:
+    """Keep a signed head."""
+    row = LedgerHead(tree_size=tree_size, at=at, root=root, note=note)
+    current_session().add(row)
+    current_session().flush()
+    return row
+
+
+def newest() -> LedgerHead | None:
+    """The head that was signed last; None before the first."""
+    return current_session().scalars(select(LedgerHead).order_by(LedgerHead.id.desc()).limit(1)).one_or_none()
+
+
+def first_covering(tree_size: int) -> LedgerHead | None:
+    """The first head of a tree of at least this size; None when none was signed yet."""
+    wanted = select(LedgerHead).where(LedgerHead.tree_size >= tree_size)
+    return (
+        current_session().scalars(wanted.order_by(LedgerHead.tree_size, LedgerHead.id).limit(1)).one_or_none()
+    )
+
+
+def between(first_id: int, last_id: int, limit: int) -> Sequence[LedgerHead]:
+    """The heads with these ids, in the order in which they were signed."""
+    wanted = select(LedgerHead).where(LedgerHead.id >= first_id, LedgerHead.id <= last_id)
+    return current_session().scalars(wanted.order_by(LedgerHead.id).limit(limit)).all()
+
+
+def latest_time() -> str:
+    """The time of the latest head, "" before the first."""
+    return current_session().scalar(select(func.max(LedgerHead.at))) or ""
+
+
+def all_keys() -> Sequence[LedgerKey]:
+    """Every key that ever signed, in the order in which they came into use."""
+    return current_session().scalars(select(LedgerKey).order_by(LedgerKey.id)).all()
+
+
+def key_in_use() -> LedgerKey | None:
+    """The key that signs now; None before the first."""
+    return current_session().scalars(select(LedgerKey).order_by(LedgerKey.id.desc()).limit(1)).one_or_none()
+
+
+def add_key(name: str, public_key: str, first_size: int, now: datetime) -> LedgerKey:
+    """Keep a public key; from here on it signs."""
+    row = LedgerKey(name=name, public_key=public_key, first_size=first_size, created_at=now)
+    current_session().add(row)
+    current_session().flush()
+    return row
+
+
+def wrapped_key(public_key: str) -> str | None:
+    """The private half of a key as it is kept, or None where it is not kept here."""
+    return current_session().scalar(
+        select(LedgerSigner.wrapped_key).where(LedgerSigner.public_key == public_key)
+    )
+
+
+def replace_wrapped_key(public_key: str, wrapped: str | None) -> None:
+    """Keep the private half of this key and of no other one; None keeps none at all."""
+    session = current_session()
+    session.execute(delete(LedgerSigner))
+    if wrapped is not None:
+        session.add(LedgerSigner(public_key=public_key, wrapped_key=wrapped))
+    session.flush()
+
+
+def add_attestation(head_id: int, kind: str, name: str, at: str, content: bytes) -> None:
+    """Keep what somebody else said of a head."""
+    current_session().add(LedgerAttestation(head_id=head_id, kind=kind, name=name, at=at, content=content))
+    current_session().flush()
+
+
+def attestations(head_id: int) -> Sequence[LedgerAttestation]:
+    """What others said of a head, in the order in which it came."""
+    wanted = select(LedgerAttestation).where(LedgerAttestation.head_id == head_id)
+    return current_session().scalars(wanted.order_by(LedgerAttestation.id)).all()
