@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from fairlens_backend.schemas._base import NO_NUL, Body, PageQuery, PathPart, Query
 from fairlens_backend.schemas.checks import ColumnName, ModelName, PolicySettings
@@ -44,6 +44,9 @@ class WindowAuditRequest(Body):
 
     window_hours: Annotated[float, Field(gt=0, le=MAX_WINDOW_HOURS)] = Field(
         1, description="how far to look back"
+    )
+    until: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+        None, description="the end of the window, a whole minute as 2026-03-01T10:00:00Z; left out: now"
     )
     protected_attributes: list[ColumnName] | None = Field(
         None, min_length=1, max_length=10, description="left out: those registered, else those of the audits"
