@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fairlens_backend import config, privacy_keeper, security_utils, telemetry
 from fairlens_backend.core.enrich.attribute_groups import RACE, SEX
-from fairlens_backend.core.enrich.pii_columns import ColumnScanner
+from fairlens_backend.core.enrich.pii_columns import ColumnScanner, Scanned
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser, Untokenisable
 from fairlens_backend.core.enrich.proxy_distribution import ProxyDistribution
 from fairlens_backend.core.labels import UNKNOWN
@@ -79,14 +79,19 @@ class Enricher:
         kept = keep_features and self.privacy.store_features and config.current().store_features
         features: Any = some.features if kept else {}
         tags: Any = some.tags if kept else {}
-        rows = self._scanner.ids_to_look_at(some.event_id)
-        for table in (features, tags):
-            columns = _as_columns(table)
-            rows |= set(range(n)) if columns is None else self._scanner.to_look_at(columns, n)
+        columns = [_as_columns(table) for table in (features, tags)]
+        scanned = Scanned(set(range(n)), [{}, {}])
+        if columns[0] is not None and columns[1] is not None:
+            scanned = self._scanner.scan([columns[0], columns[1]], some.event_id)
+        rows = scanned.rows
         wrong: dict[int, dict[str, str]] = {}
         tokenised: dict[int, dict[str, Any]] = {}
         for i in sorted(rows):
-            document = {"event_id": some.event_id[i], "features": _row(features, i), "demographic_tags": _row(tags, i)}
+            document = {
+                "event_id": some.event_id[i],
+                "features": _row(features, i),
+                "demographic_tags": _row(tags, i),
+            }
             try:
                 new = self._tokenised(document, is_word)
             except Untokenisable as error:
@@ -100,14 +105,18 @@ class Enricher:
         details = Details(
             self.privacy.token_key_version,
             ids,
-            _replaced(features, {i: one["features"] for i, one in tokenised.items()}, n),
-            _replaced(tags, {i: one["demographic_tags"] for i, one in tokenised.items()}, n),
+            _replaced(features, scanned.written[0], {i: one["features"] for i, one in tokenised.items()}, n),
+            _replaced(
+                tags, scanned.written[1], {i: one["demographic_tags"] for i, one in tokenised.items()}, n
+            ),
             some.threshold,
             some.use_case,
         )
         return Enriched(details, wrong, tokenised)
 
-    def proxies(self, some: Decisions, protected: Sequence[str], unknown: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    def proxies(
+        self, some: Decisions, protected: Sequence[str], unknown: Mapping[str, Sequence[int]]
+    ) -> dict[str, Any]:
         """The distributions of the events whose attribute is absent, as `Details.proxies` wants them.
 
         Parameters
@@ -159,7 +168,10 @@ class Enricher:
         for name in self.privacy.fields.get(part, ()):
             column, _ = some.values(name)
             found = [new if old is None else old for old, new in zip(found, column, strict=True)]
-        return [self._opened(value) if type(value) is str and value.startswith("tok_") else _plain(value) for value in found]
+        return [
+            self._opened(value) if type(value) is str and value.startswith("tok_") else _plain(value)
+            for value in found
+        ]
 
     def _opened(self, token: str) -> str | None:
         try:
@@ -228,20 +240,36 @@ def _as_columns(table: Any) -> Mapping[str, Sequence[Any]] | None:
 
 
 def _row(table: Any, i: int) -> dict[str, Any]:
-    return {name: column[i] for name, column in table.items()} if isinstance(table, Mapping) else table[i] if table else {}
+    return (
+        {name: column[i] for name, column in table.items()}
+        if isinstance(table, Mapping)
+        else table[i]
+        if table
+        else {}
+    )
 
 
-def _replaced(table: Any, rows: Mapping[int, dict[str, Any]], n: int) -> Any:
-    """The table with some rows in their new form: columns where these have the same names as the others."""
-    if not rows or not len(table):
+def _replaced(
+    table: Any, columns: Mapping[str, list[Any]], rows: Mapping[int, dict[str, Any]], n: int
+) -> Any:
+    """The table with some columns and some rows in their new form; columns where all rows have the same names."""
+    if not len(table) or not (rows or columns):
         return table
-    if isinstance(table, Mapping) and all(row.keys() == table.keys() for row in rows.values()):
-        new = {name: list(column) for name, column in table.items()}
-        for i, row in rows.items():
-            for name, value in row.items():
-                new[name][i] = value
-        return new
-    return [rows[i] if i in rows else _row(table, i) for i in range(n)]
+    if isinstance(table, Mapping):
+        table = {**table, **columns}
+        if all(row.keys() == table.keys() for row in rows.values()):
+            new = {name: list(column) for name, column in table.items()} if rows else table
+            for i, row in rows.items():
+                for name, value in row.items():
+                    new[name][i] = value
+            return new
+        return [rows[i] if i in rows else _row(table, i) for i in range(n)]
+    return [
+        rows[i]
+        if i in rows
+        else {name: columns[name][i] if name in columns else value for name, value in row.items()}
+        for i, row in enumerate(table)
+    ]
 
 
 os.register_at_fork(after_in_child=_distributions.clear)

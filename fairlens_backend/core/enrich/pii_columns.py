@@ -1,14 +1,17 @@
 """Which rows of a table hold nothing personal, found by its columns: values that come again are looked at once.
 
-The rows that remain go through `PiiTokeniser.tokenise` one by one; what that would leave as it is, is left here.
+Fields that are called so (names, addresses) are written anew column by column. The rows that remain go through
+`PiiTokeniser.tokenise` one by one; what that would leave as it is, is left here.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fairlens_backend.core.enrich.pii_finder import suspicious
-from fairlens_backend.core.enrich.pii_tokens import KEEP, PiiTokeniser
+from fairlens_backend.core.enrich.pii_numbers import is_card
+from fairlens_backend.core.enrich.pii_tokens import KEEP, PiiTokeniser, Untokenisable
 from fairlens_backend.core.enrich.pii_walk import Rule
 
 MAX_REMEMBERED: Final = 50_000
@@ -16,14 +19,36 @@ MAX_TEXT: Final = 2_000
 """Longer texts are not remembered, and their rows go the long way."""
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-# Neither an address nor a name nor as many digits as a number of a person: what most ids look like beside UUIDs.
-_PLAIN_ID: Final = re.compile(r"[A-Za-z_:.#/-]{0,40}[0-9]{0,6}(?:[A-Za-z_:#/-][0-9]{0,2})?")
+# Words and one number, which no sign joins to another: of such only a card's could be a person's.
+_PLAIN_ID: Final = re.compile(r"([A-Za-z_#|-]{0,40})(?:[0-9]{1,8}_)?([0-9]{0,19})([A-Za-z_#|-]{0,12})")
+# What makes bare digits a telephone or social security number.
+_SPOKEN: Final = re.compile(
+    "phone|tel|call|mobile|cell|fax|whatsapp|sms|text|ring|ssn|social|itin|tax|name", re.IGNORECASE
+)
+_ADDRESS: Final = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9_%+-]{0,30}(?:\.[A-Za-z0-9_%+-]{1,30})?@(?:[A-Za-z0-9-]{1,60}\.){1,4}[A-Za-z]{2,40}"
+)
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final = frozenset({bool, type(None)})
 _LARGEST_INT: Final = 1_000_000_000
 _LARGEST_FLOAT: Final = 1e12
+_LEAST_CARD: Final = 13
 
 Columns = Mapping[str, Sequence[Any]]
+
+
+@dataclass
+class Scanned:
+    """What a look at tables of n rows said.
+
+    Parameters
+    ----------
+    rows : the places of the rows that must go through `PiiTokeniser.tokenise`
+    written : for each table the columns that are written anew; right for the other rows
+    """
+
+    rows: set[int] = field(default_factory=set)
+    written: list[dict[str, list[Any]]] = field(default_factory=list)
 
 
 class ColumnScanner:
@@ -32,84 +57,158 @@ class ColumnScanner:
     Examples
     --------
     >>> scanner = ColumnScanner(PiiTokeniser(bytes(32)))
-    >>> table = {"note": ["paid", "ring 212-555-0123", "paid"], "age": [41, 42, 43], "first_name": ["", "", "Ann"]}
-    >>> sorted(scanner.to_look_at(table, 3))
-    [1, 2]
+    >>> table = {"note": ["paid", "ring 212-555-0123", "ask Ann"], "age": [41, 42, 43], "first_name": ["Bo", "", "Ann"]}
+    >>> found = scanner.scan([table], ["e1", "e2", "e3"])
+    >>> sorted(found.rows), found.written[0]["first_name"][0][:9]
+    ([1, 2], 'tok_name_')
     """
 
     def __init__(self, tokeniser: PiiTokeniser) -> None:
         self._tokeniser = tokeniser
         self._clean: set[str] = set()
+        self._whole: dict[tuple[str, Any], Any] = {}
 
-    def to_look_at(self, columns: Columns, n: int) -> set[int]:
-        """The rows, of n, that hold or may hold something personal."""
-        found: set[int] = set()
-        texts: set[str] = set()
-        for name, column in columns.items():
-            rule = self._tokeniser.known_rules.get(name) or self._tokeniser.rule(name)
-            if rule is None:
-                return set(range(n))
-            if rule.kind != KEEP:
-                self._look_at(column, rule, found, texts)
-            if len(found) == n:
-                return found
-        new = texts - self._clean
-        if new:
-            dirty = self._dirty(new)
-            if dirty:
-                for column in columns.values():
-                    found.update(i for i, value in enumerate(column) if type(value) is str and value in dirty)
+    def scan(self, tables: Sequence[Columns], ids: Sequence[str]) -> Scanned:
+        """Look at tables of the same rows, and at the ids of these."""
+        found = Scanned(self._ids(ids))
+        names: list[Sequence[Any]] = []
+        others: list[Sequence[Any]] = [ids]
+        for table in tables:
+            written: dict[str, list[Any]] = {}
+            texts: set[str] = set()
+            plain: list[Sequence[Any]] = []
+            for name, column in table.items():
+                rule = self._tokeniser.known_rules.get(name) or self._tokeniser.rule(name)
+                if rule is None:
+                    return Scanned(set(range(len(ids))), [{} for _ in tables])
+                if rule.kind == KEEP:
+                    continue
+                if rule.kind not in (None, "identifier"):
+                    written[name] = self._written(name, rule, column, found.rows)
+                    (names if rule.kind == "name" else others).append(column)
+                    continue
+                self._look_at(column, rule, found.rows, texts)
+                plain.append(column)
+            self._texts(texts, plain, found.rows)
+            others += plain
+            found.written.append(written)
+        if names:
+            found.rows.update(i for i in range(len(ids)) if i not in found.rows and _named(i, names, others))
         return found
 
-    def ids_to_look_at(self, ids: Sequence[str]) -> set[int]:
-        """The places of ids that are neither UUIDs nor short words with a few digits, and hold or may hold something personal."""
-        uuid, simple = _UUID.fullmatch, _PLAIN_ID.fullmatch
-        unlike = [
-            i for i, one in enumerate(ids) if uuid(one) is None and (simple(one) is None or "ame" in one)
-        ]
-        if not unlike or not suspicious("\n".join([ids[i] for i in unlike])):
-            return set()
-        return {i for i in unlike if suspicious(ids[i])}
+    def _ids(self, ids: Sequence[str]) -> set[int]:
+        """The places of ids in which something personal is found; UUIDs, and words with a number, are not searched."""
+        uuid = _UUID.fullmatch
+        return {
+            i
+            for i, one in enumerate(ids)
+            if uuid(one) is None and not self._is_plain_id(one) and self._found(one)
+        }
 
-    def _look_at(self, column: Sequence[Any], rule: Rule, found: set[int], texts: set[str]) -> None:
-        """Adds the rows that must be looked at to `found`, and the texts that may be clean to `texts`."""
+    def _is_plain_id(self, one: str) -> bool:
+        match = _PLAIN_ID.fullmatch(one)
+        if match is None:
+            return False
+        before, digits, after = match.groups()
+        if len(digits) >= _LEAST_CARD and is_card(digits):
+            return False
+        if len(digits) >= 10 and digits.startswith("00"):
+            return False
+        for words in (before, after):
+            if words and words not in self._clean:
+                if _SPOKEN.search(words) is not None:
+                    return False
+                self._remember({words})
+        return True
+
+    def _found(self, text: str) -> bool:
+        try:
+            return suspicious(text) and bool(self._tokeniser.tokenise({"event_id": text}).found)
+        except Untokenisable:
+            return True
+
+    def _look_at(self, column: Sequence[Any], rule: Rule, rows: set[int], texts: set[str]) -> None:
+        """Adds the rows that must be looked at to `rows`, and the texts that may be clean to `texts`."""
         types = set(map(type, column))
         if not types <= _SCALARS:
-            found.update(i for i, value in enumerate(column) if type(value) not in _SCALARS)
-        if rule.kind not in (None, "identifier"):
-            # A field of names, numbers of persons, or declared: whatever stands in it.
-            found.update(
-                i
-                for i, value in enumerate(column)
-                if type(value) not in _PLAIN and (type(value) is not str or value.strip())
-            )
-            return
+            rows.update(i for i, value in enumerate(column) if type(value) not in _SCALARS)
         if int in types or float in types:
-            self._numbers(column, types, found)
+            self._numbers(column, types, rows)
         if str in types:
             texts.update(column if types == {str} else [value for value in column if type(value) is str])
 
     @staticmethod
-    def _numbers(column: Sequence[Any], types: set[type], found: set[int]) -> None:
+    def _numbers(column: Sequence[Any], types: set[type], rows: set[int]) -> None:
         """Whole numbers of ten digits may be a telephone's, of thirteen a card's."""
-        if types <= {int} and max(column) < _LARGEST_INT and min(column) > -_LARGEST_INT:
+        if types == {int} and max(column) < _LARGEST_INT and min(column) > -_LARGEST_INT:
             return
-        # Not-a-numbers compare with nothing, so they are asked for what they are not.
-        if types <= {float} and not any(value >= _LARGEST_FLOAT for value in column):
+        if types == {float} and max(column) < _LARGEST_FLOAT:
             return
-        found.update(
+        rows.update(
             i
             for i, value in enumerate(column)
             if (type(value) is int and not -_LARGEST_INT < value < _LARGEST_INT)
             or (type(value) is float and value >= _LARGEST_FLOAT)
         )
 
-    def _dirty(self, new: set[str]) -> set[str]:
-        """Of texts seen for the first time, those that may hold something; the others are remembered."""
+    def _written(self, name: str, rule: Rule, column: Sequence[Any], rows: set[int]) -> list[Any]:
+        """A column of names or the like with tokens; rows whose value is none or too much are added to `rows`."""
+        new = list(column)
+        for i, value in enumerate(column):
+            if type(value) in _PLAIN:
+                continue
+            known = self._whole.get((name, value)) if type(value) is str else None
+            if known is None:
+                if type(value) is not str or len(value) > MAX_TEXT:
+                    rows.add(i)
+                    continue
+                try:
+                    known = self._token(name, rule, value)
+                except Untokenisable:
+                    rows.add(i)
+                    continue
+                if len(self._whole) >= MAX_REMEMBERED:
+                    self._whole = {}
+                self._whole[name, value] = known
+            new[i] = known
+        return new
+
+    def _token(self, name: str, rule: Rule, value: str) -> str:
+        """What `tokenise` makes of one field, without its search where the field says all."""
+        kind = rule.kind or ""
+        whole = rule.declared and value.strip()
+        address = kind == "email" and self._tokeniser.wants(kind) and _ADDRESS.fullmatch(value)
+        if whole or address:
+            return self._tokeniser.token(kind, value, name)
+        return str(self._tokeniser.tokenise({name: value}).document[name])
+
+    def _texts(self, texts: set[str], columns: Sequence[Sequence[Any]], rows: set[int]) -> None:
+        """Adds the rows with texts that may hold something; texts that hold nothing are remembered."""
+        new = texts - self._clean
+        if not new:
+            return
         long = {text for text in new if len(text) > MAX_TEXT}
         short = list(new - long)
         dirty = {text for text in short if suspicious(text)} if suspicious("\n".join(short)) else set()
-        if len(self._clean) + len(short) > MAX_REMEMBERED:
+        self._remember(new - long - dirty)
+        dirty |= long
+        if dirty:
+            for column in columns:
+                rows.update(i for i, value in enumerate(column) if type(value) is str and value in dirty)
+
+    def _remember(self, clean: set[str]) -> None:
+        if len(self._clean) + len(clean) > MAX_REMEMBERED:
             self._clean = set()  # replaced, never emptied: other threads read it
-        self._clean |= new - long - dirty
-        return dirty | long
+        self._clean.update(clean)
+
+
+def _named(i: int, names: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]]) -> bool:
+    """Whether a word of a row's names, of three letters or more, may occur in its other texts."""
+    own = " ".join([column[i] for column in names if type(column[i]) is str])
+    if not own:
+        return False
+    text = " ".join([column[i] for column in others if type(column[i]) is str])
+    if not (own.isascii() and text.isascii()):
+        return True  # there are more ways to write them alike than lower case
+    text = text.lower()
+    return any(len(word) > 2 and word in text for word in own.lower().split())

@@ -168,7 +168,7 @@ class PiiTokeniser:
 
     def rule(self, key: Any) -> Rule | None:
         """What the name of a field says, kept for the next event; None for a name that is personal data, or no text."""
-        if type(key) is not str or len(key) > _LONG_KEY or suspicious(key):
+        if type(key) is not str or len(key) > _LONG_KEY or (suspicious(key) and self.text(key)[1]):
             return None
         rule = Rule.of(key, self._declared)
         if len(self.known_rules) < _REMEMBERED_KEYS:
