@@ -1,14 +1,19 @@
 """What a compliance report reads: the audits of a range as light rows, and their count tables as text, a few at a time."""
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Text, and_, cast, false, or_, select, true
+from sqlalchemy import Text, and_, cast, false, func, or_, select, true
 
 from fairlens_backend.storage import figures
+from fairlens_backend.storage.alert_tables import Alert
+from fairlens_backend.storage.ledger_tables import LedgerEntry, LedgerHead
 from fairlens_backend.storage.session import current_session
-from fairlens_backend.storage.tables import Audit, AuditFigure, FairnessCheck
+from fairlens_backend.storage.tables import AlertDecryption, Audit, AuditFigure, FairnessCheck
+
+AUDIT_COMPLETED: Final = "AUDIT_COMPLETED"
 
 AT_ONCE: Final = 400
 """Count tables that one question asks for; SQLite takes at most some thousand parameters."""
@@ -93,3 +98,87 @@ def newest_seq(tenant: str, model: str) -> tuple[int, datetime] | None:
     )
     found = current_session().execute(wanted).first()
     return None if found is None else (found[0], found[1])
+
+
+def full(tenant: str, audit_id: str) -> tuple[FairnessCheck, Audit]:
+    """The record and the audit of a row that `audits_between` gave, read afresh."""
+    wanted = (
+        select(FairnessCheck, Audit)
+        .join(Audit, Audit.audit_id == FairnessCheck.audit_id)
+        .where(FairnessCheck.audit_id == audit_id, FairnessCheck.tenant == tenant)
+        .execution_options(populate_existing=True)
+    )
+    found = current_session().execute(wanted).one()
+    return found[0], found[1]
+
+
+def alerts_between(tenant: str, model: str, since: datetime, until: datetime) -> list[Alert]:
+    """The alerts that were open at some time from `since` on and before `until`, by their first opening."""
+    wanted = (
+        select(Alert)
+        .where(
+            Alert.tenant == tenant,
+            Alert.model == model,
+            Alert.first_opened_at < until,
+            or_(Alert.resolved_at.is_(None), Alert.resolved_at >= since),
+        )
+        .order_by(Alert.first_opened_at, Alert.id)
+    )
+    return list(current_session().scalars(wanted))
+
+
+def decryptions_between(tenant: str, record_ids: Sequence[str]) -> int:
+    """How often the texts of these records were read."""
+    times = 0
+    for start in range(0, len(record_ids), AT_ONCE):
+        wanted = select(func.count()).where(
+            AlertDecryption.tenant == tenant,
+            AlertDecryption.record_id.in_(record_ids[start : start + AT_ONCE]),
+        )
+        times += current_session().scalar(wanted) or 0
+    return times
+
+
+def ledger_events(
+    tenant: str, model: str, types: Sequence[str], since: str, until: str, limit: int = 200
+) -> list[dict[str, Any]]:
+    """The ledger's entries of some types about a model, in order: index, time, type and what the entry says.
+
+    Parameters
+    ----------
+    since, until : times as the ledger spells them, the first included, the last not
+    """
+    wanted = (
+        select(LedgerEntry.leaf_index, LedgerEntry.at, LedgerEntry.type, LedgerEntry.leaf)
+        .where(
+            LedgerEntry.tenant == tenant,
+            LedgerEntry.subject == model,
+            LedgerEntry.type.in_(types),
+            LedgerEntry.at >= since,
+            LedgerEntry.at < until,
+        )
+        .order_by(LedgerEntry.leaf_index)
+        .limit(limit)
+    )
+    return [
+        {"leaf_index": index, "at": at, "type": kind, "body": json.loads(bytes(leaf))["body"]}
+        for index, at, kind, leaf in current_session().execute(wanted)
+    ]
+
+
+def leaf_indexes(tenant: str, model: str, since: str) -> dict[str, int]:
+    """The ledger's index of each completed audit of a model since a time, by its record."""
+    wanted = select(LedgerEntry.record_id, LedgerEntry.leaf_index).where(
+        LedgerEntry.tenant == tenant,
+        LedgerEntry.subject == model,
+        LedgerEntry.type == AUDIT_COMPLETED,
+        LedgerEntry.at >= since,
+        LedgerEntry.record_id.is_not(None),
+    )
+    return {str(row[0]): row[1] for row in current_session().execute(wanted)}
+
+
+def first_head_over(index: int) -> LedgerHead | None:
+    """The earliest signed head whose tree holds the entry with this index: it stays the same while the ledger grows."""
+    wanted = select(LedgerHead).where(LedgerHead.tree_size > index).order_by(LedgerHead.id).limit(1)
+    return current_session().scalars(wanted).first()

@@ -1,0 +1,256 @@
+"""A report as PDF, A4: contents, bookmarks, and on every page its number, the document's id and the hash of the data."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from xml.sax.saxutils import escape
+
+from reportlab.lib.colors import HexColor
+from reportlab.lib.enums import TA_RIGHT
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.platypus import (
+    BaseDocTemplate,
+    CondPageBreak,
+    Frame,
+    KeepTogether,
+    ListFlowable,
+    ListItem,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+)
+from reportlab.platypus import Table as PdfTable
+from reportlab.platypus.tableofcontents import TableOfContents
+
+from fairlens_backend.report_rendering.pdf_plots import drawing
+from fairlens_backend.report_rendering.pdf_text import BOLD, REGULAR, printable, register_fonts
+from fairlens_backend.report_sections._blocks import (
+    Block,
+    Bullets,
+    Callout,
+    Heading,
+    Para,
+    Plot,
+    Section,
+    Table,
+)
+
+MARGIN: Final = 18 * mm
+WIDTH: Final = A4[0] - 2 * MARGIN
+INK: Final = HexColor("#1a1a1a")
+SOFT: Final = HexColor("#4a4a4a")
+RULE: Final = HexColor("#c8c8c8")
+_TONES: Final = {"bad": ("#b34700", "#fdf1e9"), "good": ("#0072b2", "#eef6fb"), "unknown": ("#6b6b6b", "#f0f0f0"), "plain": ("#6b6b6b", "#ffffff")}  # fmt: skip
+
+
+def _style(name: str, size: float, leading: float, **more: Any) -> ParagraphStyle:
+    given: dict[str, Any] = {
+        "fontName": REGULAR,
+        "textColor": INK,
+        "allowWidows": 0,
+        "allowOrphans": 0,
+        **more,
+    }
+    return ParagraphStyle(name, fontSize=size, leading=leading, **given)
+
+
+BODY: Final = _style("body", 8.4, 12.2, spaceAfter=5)
+TITLE: Final = _style("title", 18, 22, fontName=BOLD, spaceAfter=4)
+SUBTITLE: Final = _style("subtitle", 8.4, 12, textColor=SOFT, spaceAfter=10)
+H1: Final = _style("h1", 13, 16, fontName=BOLD, spaceBefore=6, spaceAfter=7, keepWithNext=1)
+H2: Final = _style("h2", 9.8, 13, fontName=BOLD, spaceBefore=9, spaceAfter=4, keepWithNext=1)
+CAPTION: Final = _style("caption", 7.6, 10, fontName=BOLD, spaceBefore=5, spaceAfter=3, keepWithNext=1)
+NOTE: Final = _style("note", 6.8, 9, textColor=SOFT, spaceAfter=1.5)
+CELL: Final = _style("cell", 6.9, 8.7)
+CELL_BOLD: Final = _style("cell-bold", 6.9, 8.7, fontName=BOLD)
+NUMBER: Final = _style("number", 6.9, 8.7, alignment=TA_RIGHT)
+NUMBER_BOLD: Final = _style("number-bold", 6.9, 8.7, fontName=BOLD, alignment=TA_RIGHT)
+CODE: Final = _style("code", 5.7, 7.6)
+TOC: Final = _style("toc", 8.8, 15)
+CALLOUT: Final = _style("callout", 8.8, 12.6)
+
+
+def pdf_document(document: Mapping[str, Any], sections: Sequence[Section], sha256: str) -> bytes:
+    """The whole file; nothing in it depends on the time or the machine.
+
+    Parameters
+    ----------
+    document : the report's `document`
+    sha256 : of the report's data
+    """
+    register_fonts()
+    file = io.BytesIO()
+    made = _Document(file, document, sha256)
+    made.multiBuild(list(_story(document, sections, sha256)))
+    return file.getvalue()
+
+
+class _Document(BaseDocTemplate):  # type: ignore[misc]
+    """Numbers its pages, and tells the contents and the outline where each section begins."""
+
+    def __init__(self, file: io.BytesIO, document: Mapping[str, Any], sha256: str) -> None:
+        super().__init__(
+            file,
+            pagesize=A4,
+            leftMargin=MARGIN,
+            rightMargin=MARGIN,
+            topMargin=17 * mm,
+            bottomMargin=21 * mm,
+            title=printable(document["title"]),
+            author=document["made_by"],
+            subject=f"{document['start_date']} to {document['end_date']}, document {document['document_id']}",
+            creator=document["made_by"],
+            keywords=[f"sha256:{sha256}"],
+            invariant=1,
+            lang="en",
+            displayDocTitle=1,
+            pageCompression=1,
+        )
+        self.told = document
+        self.sha256 = sha256
+        self.pages = 0
+        frame = Frame(
+            MARGIN, self.bottomMargin, WIDTH, A4[1] - self.topMargin - self.bottomMargin, 0, 0, 0, 0
+        )
+        self.addPageTemplates(PageTemplate("page", [frame], onPage=self._footer))
+
+    def afterFlowable(self, flowable: Any) -> None:  # noqa: N802 (reportlab's name)
+        """Enter a heading into contents and outline."""
+        number = getattr(flowable, "section", None)
+        if number is None:
+            return
+        level, key, text = number
+        self.canv.bookmarkPage(key)
+        self.canv.addOutlineEntry(text, key, level=level, closed=level == 0)
+        if level == 0:
+            self.notify("TOCEntry", (0, escape(text), self.page, key))
+
+    def afterPage(self) -> None:  # noqa: N802
+        """Remember how many pages there were: the next pass prints it."""
+        self.pages = max(self.pages, self.page)
+
+    def _footer(self, canvas: Any, doc: Any) -> None:
+        canvas.saveState()
+        canvas.setStrokeColor(RULE)
+        canvas.setLineWidth(0.5)
+        canvas.line(MARGIN, 15 * mm, A4[0] - MARGIN, 15 * mm)
+        canvas.setFillColor(SOFT)
+        canvas.setFont(REGULAR, 6.3)
+        canvas.drawString(
+            MARGIN,
+            11.5 * mm,
+            printable(f"{self.told['title']} · {self.told['start_date']} to {self.told['end_date']}")[:110],
+        )
+        canvas.drawString(MARGIN, 8.3 * mm, f"{self.told['document_id']} · SHA-256 of the data {self.sha256}")
+        canvas.drawRightString(A4[0] - MARGIN, 11.5 * mm, f"Page {doc.page} of {max(self.pages, doc.page)}")
+        canvas.restoreState()
+
+
+def _story(document: Mapping[str, Any], sections: Sequence[Section], sha256: str) -> Iterator[Any]:
+    yield Paragraph(_text(document["title"]), TITLE)
+    yield Paragraph(
+        _text(
+            f"{document['start_date']} to {document['end_date']}, days in UTC, both included · document {document['document_id']} · {document['made_by']}"
+        ),
+        SUBTITLE,
+    )
+    contents = TableOfContents(levelStyles=[TOC], dotsMinLevel=0, rightColumnWidth=30)
+    yield Paragraph("Contents", H2)
+    yield contents
+    yield Paragraph(
+        f"SHA-256 of the report’s data, the member “report” of its JSON form (RFC 8785): {sha256}", NOTE
+    )
+    for section in sections:
+        yield Spacer(1, 8)
+        yield CondPageBreak(70 * mm)
+        yield _heading(f"{section.number}. {section.title}", H1, 0, f"section-{section.number}")
+        yield from _flow(section)
+
+
+def _flow(section: Section) -> Iterator[Any]:
+    for place, block in enumerate(section.blocks):
+        if isinstance(block, Heading):
+            yield CondPageBreak(32 * mm)
+        yield from _block(block, f"section-{section.number}-{place}")
+
+
+def _heading(text: str, style: ParagraphStyle, level: int, key: str) -> Any:
+    made = Paragraph(_text(text), style)
+    made.section = (level, key, printable(text))
+    return made
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
+
+
+def _block(block: Block, key: str) -> list[Any]:
+    if isinstance(block, Heading):
+        return [_heading(block.text, H2, 1, key)]
+    if isinstance(block, Para):
+        lead = f"<b>{_text(block.lead)}</b> " if block.lead else ""
+        return [Paragraph(lead + _text(block.text), BODY)]
+    if isinstance(block, Bullets):
+        items = [ListItem(Paragraph(_text(item), BODY), leftIndent=10) for item in block.items]
+        return [
+            ListFlowable(
+                items, bulletType="bullet", start="•", bulletFontName=REGULAR, bulletFontSize=7, leftIndent=10
+            )
+        ]
+    if isinstance(block, Callout):
+        return [_callout(block)]
+    if isinstance(block, Plot):
+        picture = drawing(block.picture, min(WIDTH, block.picture.width))
+        return [KeepTogether([Spacer(1, 3), picture, Paragraph(_text(block.caption), NOTE), Spacer(1, 4)])]
+    return _table(block)
+
+
+def _callout(block: Callout) -> Any:
+    edge, back = _TONES[block.tone]
+    text = Paragraph(f"<b>{_text(block.lead)}</b> {_text(block.text)}", CALLOUT)
+    look = [
+        ("BACKGROUND", (0, 0), (-1, -1), HexColor(back)),
+        ("LINEBEFORE", (0, 0), (0, -1), 4, HexColor(edge)),
+        ("BOX", (0, 0), (-1, -1), 0.5, HexColor(edge)),
+        ("LEFTPADDING", (0, 0), (-1, -1), 9),
+        ("TOPPADDING", (0, 0), (-1, -1), 5),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 7),
+    ]
+    return PdfTable([[text]], colWidths=[WIDTH], style=look, spaceBefore=3, spaceAfter=7)
+
+
+def _table(block: Table) -> list[Any]:
+    total = sum(column.weight for column in block.columns)
+    widths = [WIDTH * column.weight / total for column in block.columns]
+    titled = any(column.title for column in block.columns[1:])
+    rows = [[_cell(column.title, column.kind, strong=True) for column in block.columns]] if titled else []
+    for place, row in enumerate(block.rows):
+        strong = place in block.strong
+        rows.append(
+            [_cell(text, column.kind, strong=strong) for text, column in zip(row, block.columns, strict=True)]
+        )
+    look: list[Any] = [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LEFTPADDING", (0, 0), (-1, -1), 0),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 6),
+        ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
+        ("TOPPADDING", (0, 0), (-1, -1), 2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+        ("LINEBELOW", (0, 0), (-1, -1), 0.4, RULE),
+    ]
+    if titled:
+        look += [("LINEBELOW", (0, 0), (-1, 0), 0.9, INK), ("VALIGN", (0, 0), (-1, 0), "BOTTOM")]
+    made = PdfTable(rows, colWidths=widths, repeatRows=1 if titled else 0, style=look)
+    notes = [Paragraph(_text(note), NOTE) for note in block.notes]
+    return [Paragraph(_text(block.caption), CAPTION), made, Spacer(1, 3), *notes, Spacer(1, 5)]
+
+
+def _cell(text: str, kind: str, *, strong: bool) -> Any:
+    first, *more = (_text(line) for line in text.split("\n"))
+    if kind == "code":
+        return Paragraph("<br/>".join([first, *more]), CODE)
+    lines = [first, *(f'<font name="{REGULAR}" size="6.1" color="#4a4a4a">{line}</font>' for line in more)]
+    style = {("text", False): CELL, ("text", True): CELL_BOLD, ("number", False): NUMBER, ("number", True): NUMBER_BOLD}[kind, strong]  # fmt: skip
+    return Paragraph("<br/>".join(lines), style)

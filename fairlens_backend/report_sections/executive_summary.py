@@ -1,0 +1,167 @@
+"""Section 1: the verdict of the range, what it rests on, what stands out, what is not known."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from fairlens_backend.report_sections import _words as w
+from fairlens_backend.report_sections._blocks import (
+    Block,
+    Bullets,
+    Callout,
+    Column,
+    Heading,
+    Para,
+    Table,
+    Tone,
+)
+
+TITLE: Final = "Executive summary"
+_TONES: Final[Mapping[str, Tone]] = {
+    "CRITICAL": "bad", "HIGH": "bad", "MEDIUM": "bad", "LOW": "plain", "PASS": "good", "UNKNOWN": "unknown"
+}  # fmt: skip
+_FINDINGS: Final = 6
+_KEY: Final = ("disparate_impact_ratio", "equal_opportunity_difference", "average_odds_difference")
+
+
+def build(report: Mapping[str, Any]) -> list[Block]:
+    """The section's blocks."""
+    results, document = report["results"], report["document"]
+    days = f"{document['start_date']} to {document['end_date']}"
+    if results is None:
+        return [*_nothing(report, days), *_limits(report)]
+    scope = report["scope"]
+    severity = results["overall_severity"]
+    blocks: list[Block] = [
+        Para(
+            f"This report is about the decisions of the model {document['model_id']} from {days} (days in UTC, both included)."
+            f" It rests on {w.plural(scope['audits_used'], 'audit')} of FairLens that share no decisions and together hold"
+            f" {w.plural(scope['decisions'], 'decision')}, {_labelled(scope)}. Their count tables were added up and assessed as one."
+        ),
+        Callout(f"{severity}.", f"Over the whole range {w.SEVERITY_SENTENCE[severity]}.", _TONES[severity]),
+    ]
+    findings = _findings(results)
+    if findings:
+        blocks += [Heading("What stands out"), Bullets(findings)]
+    blocks += [Heading("Key figures"), _key_figures(results), *_over_time(report), *_limits(report)]
+    return blocks
+
+
+def _labelled(scope: Mapping[str, Any]) -> str:
+    known, total = scope["labelled"], scope["decisions"]
+    if known == 0:
+        return "none of them with a known outcome"
+    return "all of them with a known outcome" if known == total else f"{known:,} of them with a known outcome"
+
+
+def _findings(results: Mapping[str, Any]) -> list[str]:
+    """The engine's own sentences on what is beyond a limit; where nothing is, that is said."""
+    told = [
+        metric["sentence"]
+        for name, metrics in results["attributes"].items()
+        for metric in metrics.values()
+        if metric["breached"] and metric["sentence"] and metric["significant"] is not False
+    ]
+    chosen = [text for text in results["sentences"] if any(text.startswith(one) for one in told)]
+    if not chosen:
+        severity = results["overall_severity"]
+        if severity == "UNKNOWN":
+            return results["sentences"][:_FINDINGS]
+        return [
+            "No difference between groups is beyond a limit by more than chance explains.",
+            *results["sentences"][:2],
+        ]
+    more = len(chosen) - _FINDINGS
+    return chosen[:_FINDINGS] + ([f"Section 3 has {more} more."] if more > 0 else [])
+
+
+def _key_figures(results: Mapping[str, Any]) -> Table:
+    rows, strong = [], set()
+    for attribute in results["protected_attributes"]:
+        for name in _KEY:
+            metric = results["attributes"][attribute].get(name)
+            if metric is None:
+                continue
+            value, interval = w.value_and_range(metric)
+            if metric["breached"] and metric["significant"]:
+                strong.add(len(rows))
+            rows.append(
+                [
+                    attribute,
+                    w.metric_name(name),
+                    value,
+                    interval,
+                    w.limit(metric),
+                    w.groups(metric),
+                    w.finding(metric),
+                ]
+            )
+    columns = (
+        Column("Attribute", 1.0), Column("Metric", 1.7), Column("Value", 0.8, "number"), Column("95 % interval", 1.3, "number"),
+        Column("Limit", 1.1), Column("Compared", 2.3), Column("Finding", 1.3),
+    )  # fmt: skip
+    return Table("Key figures of the range", columns, rows, (w.source("R"),), frozenset(strong))
+
+
+def _over_time(report: Mapping[str, Any]) -> Iterator[Block]:
+    audits, incidents = report["audits"], report["incidents"]
+    counted = [f"{w.plural(n, 'audit')} {severity}" for severity, n in audits["by_severity"].items() if n]
+    text = (
+        f"By themselves the {w.plural(audits['total'], 'audit')} of the range came to: {w.listed(counted)}."
+    )
+    runs = incidents["runs_total"]
+    text += (
+        f" Alerting audits form {w.plural(runs, 'incident')} (section 7)."
+        if runs
+        else " No audit of the range alerted."
+    )
+    breaks = [
+        (series, one) for series in report["trend"] for one in series["breakpoints"] if one["worsening"]
+    ]
+    if breaks:
+        series, one = max(breaks, key=lambda pair: abs(pair[1]["mean_after"] - pair[1]["mean_before"]))
+        text += (
+            f" The clearest change for the worse is in the {w.metric_name(series['metric'])} of {series['attribute']}: about"
+            f" {w.moment(one['time'])} its level went from {w.number(one['mean_before'], 2)} to {w.number(one['mean_after'], 2)}"
+            " (section 5, with intervals of each period)."
+        )
+    yield Heading("Over time")
+    yield Para(text)
+
+
+def _nothing(report: Mapping[str, Any], days: str) -> Sequence[Block]:
+    document, counted = report["document"], report["scope"]["decisions_counted_by_event"]
+    there = (
+        f"FairLens counted {w.plural(counted, 'decision')} of the model in these days, but none of them was audited."
+        if counted
+        else "No decision of the model was counted in these days either."
+    )
+    return [
+        Para(
+            f"This report is about the decisions of the model {document['model_id']} from {days} (days in UTC, both included)."
+        ),
+        Callout(
+            "UNKNOWN.",
+            f"No audit of this model lies in the range, so nothing can be said of its fairness. {there}"
+            " The absence of findings is not a finding of fairness.",
+            "unknown",
+        ),
+    ]
+
+
+def _limits(report: Mapping[str, Any]) -> Iterator[Block]:
+    yield Heading("What this report does not say")
+    items = [
+        "It states what the records of FairLens hold. It is no legal advice and no certificate of compliance, and a limit that is"
+        " kept is no proof that nobody was wronged.",
+        "It compares groups that were recorded. What was not recorded, who never applied, and whether the recorded outcomes are"
+        " themselves just, it cannot see.",
+    ]
+    if report["results"] is not None and not report["scope"]["labelled"]:
+        items.append("No outcomes were known, so error rates of groups were not compared.")
+    if report["scope"]["audits_simulated"]:
+        items.append(
+            f"{w.sentence_case(w.plural(report['scope']['audits_simulated'], 'audit'))} of those used are of simulated data."
+        )
+    yield Bullets(
+        [*items, "Section 2 lists what was not measured, section 8 what each rule asks for beyond it."]
+    )
