@@ -64,7 +64,7 @@ def run_due(clock: Clock | None = None) -> dict[str, int]:
     settings = config.current()
     budget = settings.audits_per_tick
     with read_snapshot():
-        waiting = schedules.with_work(now, defaults=settings.audit_default, limit=SCHEDULES_AT_ONCE)
+        waiting = schedules.with_work(now, holder(), defaults=settings.audit_default, limit=SCHEDULES_AT_ONCE)
     for place, number in enumerate(waiting):
         if budget <= 0:
             break

@@ -105,7 +105,7 @@ def any_to_adopt() -> bool:
     return current_session().scalar(select(CountSeries.id).where(~known).limit(1)) is not None
 
 
-def with_work(now: datetime, *, defaults: bool, limit: int) -> list[int]:
+def with_work(now: datetime, holder: str, *, defaults: bool, limit: int) -> list[int]:
     """The schedules that have something to do and are not another's just now, the longest waiting first.
 
     Parameters
@@ -123,7 +123,7 @@ def with_work(now: datetime, *, defaults: bool, limit: int) -> list[int]:
     )
     found: dict[int, datetime] = {}
     for wanted in (due, checked):
-        free = wanted.where(or_(Schedule.lease_until.is_(None), Schedule.lease_until <= now))
+        free = wanted.where(_free(now, holder))
         for number, since in current_session().execute(free.order_by("since").limit(limit)):
             found.setdefault(number, since)
     return list(found)[:limit]
@@ -133,10 +133,7 @@ def take(schedule_id: int, holder: str, now: datetime, lease_s: float) -> Lease 
     """Take the lease where it is free, has run out or is one's own already; None where another holds it."""
     taken = (
         update(Schedule)
-        .where(
-            Schedule.id == schedule_id,
-            or_(Schedule.lease_until.is_(None), Schedule.lease_until <= now, Schedule.holder == holder),
-        )
+        .where(Schedule.id == schedule_id, _free(now, holder))
         .values(holder=holder, lease_until=now + timedelta(seconds=lease_s), fence=Schedule.fence + 1)
         .returning(Schedule.fence)
     )
@@ -189,6 +186,11 @@ def state_counts(late: datetime, *, defaults: bool) -> dict[str, Any]:
 def all_active(*, defaults: bool) -> Sequence[Schedule]:
     """Every schedule that is enabled, of every tenant: for what the operator sees."""
     return current_session().scalars(select(Schedule).where(*_active(defaults)).order_by(Schedule.id)).all()
+
+
+def _free(now: datetime, holder: str) -> ColumnElement[bool]:
+    """Whether a lease is nobody's, has run out, or is this worker's own from a round that broke off."""
+    return or_(Schedule.lease_until.is_(None), Schedule.lease_until <= now, Schedule.holder == holder)
 
 
 def _active(defaults: bool) -> list[ColumnElement[bool]]:
