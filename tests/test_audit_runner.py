@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairlens_backend import alert_notifier, audit_runner, compliance_logger, model_registry
+from fairlens_backend import alert_manager, audit_runner, compliance_logger, model_registry
 from fairlens_backend.audit_runner import Context, Subject
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, NotFound
@@ -66,7 +66,7 @@ def test_the_rates_of_women_and_men(
 
 
 @pytest.mark.parametrize(
-    "where", ["audits.insert", "compliance_logger.log_event", "audit_history.keep", "alert_notifier.notify"]
+    "where", ["audits.insert", "compliance_logger.log_event", "audit_history.keep", "alert_manager.observe"]
 )
 def test_all_or_nothing(database: None, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """A failure of any of the writes leaves neither audit nor record nor message nor line."""
@@ -88,7 +88,7 @@ def test_an_alert_is_composed_and_sent_only_when_it_must(make_settings: Any, dat
     assert kept() == (1, 0)
     audit_runner.run(SUBJECT, UNEVEN, Context(), NOW)
     assert kept() == (2, 1)
-    assert alert_notifier and outbox
+    assert alert_manager and outbox
 
 
 def test_a_line_that_cannot_be_written_is_pending_not_lost(
