@@ -4,6 +4,7 @@ A head covers every entry before it. One is signed with every audit, in the same
 one is older than LEDGER_HEAD_S. Its time is never before that of an entry it covers, and entries after it are never earlier.
 """
 
+import json
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -102,7 +103,10 @@ def record_audit(
     -------
     index of the entry, and tree_size of the head
     """
-    index = ledger.append("AUDIT_COMPLETED", tenant, audit_body(result, counts, record, __version__), now)
+    ledger.lock()
+    before = _audit_before(tenant, result["model"])
+    body = audit_body(result, counts, record, __version__, before)
+    index = ledger.append("AUDIT_COMPLETED", tenant, body, now)
     return {"index": index, "tree_size": sign_head(now).tree_size}
 
 
@@ -165,6 +169,17 @@ def _fault(found: Mapping[str, Any]) -> str | None:
     if found["head_age_s"] is not None and found["head_age_s"] > limit_s:
         return f"the last head was signed {found['head_age_s']:.0f} s ago, {limit_s} s at most is right"
     return None
+
+
+def last_audit(tenant: str, model: str) -> int | None:
+    """The index of the model's last audit in the ledger; None before the first."""
+    found = _audit_before(tenant, model)
+    return None if found is None else found[1]
+
+
+def _audit_before(tenant: str, model: str) -> tuple[int, int] | None:
+    last = ledger_search.last_about("AUDIT_COMPLETED", model, tenant)
+    return None if last is None else (json.loads(last.leaf)["body"]["model_audit_number"], last.index)
 
 
 def _sign(row: LedgerKey, key: Ed25519PrivateKey, now: datetime) -> LedgerHead:

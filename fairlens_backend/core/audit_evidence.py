@@ -11,7 +11,11 @@ FROM_HISTORY: Final = frozenset({"temporal_drift_index"})
 
 
 def audit_body(
-    result: Mapping[str, Any], counts: Mapping[str, Any], record: Mapping[str, Any], engine: str
+    result: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    record: Mapping[str, Any],
+    engine: str,
+    before: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """The body of an AUDIT_COMPLETED entry.
 
@@ -21,7 +25,10 @@ def audit_body(
     counts : the count table as it is stored (`CountTable.to_dict`, with `reference_groups` where some were declared)
     record : the record as it is hashed, with its hash_value
     engine : version of the code that computed the figures
+    before : number and index of the model's audit before this one; None for its first. So the audits of a model can be
+        followed one by one, and a reader who may see only theirs sees that none is left out
     """
+    number, previous = (1, None) if before is None else (before[0] + 1, before[1])
     table = {name: counts[name] for name in ("version", "attributes", "rows")}
     return {
         "audit_id": result["audit_id"],
@@ -37,6 +44,8 @@ def audit_body(
         "labelled_size": result["labelled_size"],
         "overall_severity": result["overall_severity"],
         "alert": result["alert"],
+        "model_audit_number": number,
+        "previous_audit_index": previous,
         "engine": engine,
         "settings": {
             "policy": result["settings"],

@@ -37,6 +37,7 @@ EVENT_TYPES: Final = frozenset(
         "USER_CHANGED",
         "API_KEY_CHANGED",
         "DATA_ERASED",
+        "EVIDENCE_EXPORTED",
     }
 )
 """What is recorded. Mitigations and promotions have no source yet; their names are fixed so that verifiers know them."""
@@ -177,16 +178,16 @@ def hashes_of(nodes: Iterable[Node]) -> dict[Node, bytes]:
 
 def entries(start: int, end: int) -> list[Entry]:
     """The entries start … end − 1, in order."""
-    wanted = select(*_ENTRY).where(LedgerEntry.leaf_index >= start, LedgerEntry.leaf_index < end)
-    return [_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]
+    wanted = select(*ENTRY).where(LedgerEntry.leaf_index >= start, LedgerEntry.leaf_index < end)
+    return [as_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]
 
 
 def about_record(event_type: str, record_id: str, tenant: str) -> list[Entry]:
     """The entries of this type about a record, in order."""
-    wanted = select(*_ENTRY).where(
+    wanted = select(*ENTRY).where(
         LedgerEntry.record_id == record_id, LedgerEntry.type == event_type, LedgerEntry.tenant == tenant
     )
-    return [_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]
+    return [as_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]
 
 
 def index_of_hash(wanted: bytes, batch: int = 10_000) -> int | None:
@@ -207,7 +208,7 @@ def index_of_hash(wanted: bytes, batch: int = 10_000) -> int | None:
     return None
 
 
-_ENTRY: Final = (
+ENTRY: Final = (
     LedgerEntry.leaf_index,
     LedgerEntry.at,
     LedgerEntry.type,
@@ -222,7 +223,8 @@ _NODES: Final = select(LedgerEntry.leaf_index, LedgerEntry.nodes).where(
 )
 
 
-def _entry(row: Any) -> Entry:
+def as_entry(row: Any) -> Entry:
+    """The entry of a row with the columns `ENTRY`."""
     index, at, kind, tenant, subject, record_id, nodes, leaf = row
     return Entry(index, at, kind, tenant, subject, record_id, bytes(nodes[:HASH_BYTES]), bytes(leaf))
 

@@ -1,0 +1,42 @@
+"""Entries of the ledger by what they are about."""
+
+from sqlalchemy import select
+
+from fairlens_backend.storage.ledger import ENTRY, Entry, as_entry
+from fairlens_backend.storage.ledger_tables import LedgerEntry
+from fairlens_backend.storage.session import current_session
+
+
+def last_about(event_type: str, subject: str, tenant: str, *, before: str | None = None) -> Entry | None:
+    """The last entry of this type about a model; None when there is none.
+
+    Parameters
+    ----------
+    before : of the entries with an earlier time only (as entries spell it)
+    """
+    wanted = select(*ENTRY).where(
+        LedgerEntry.tenant == tenant, LedgerEntry.subject == subject, LedgerEntry.type == event_type
+    )
+    if before is not None:
+        wanted = wanted.where(LedgerEntry.at < before)
+    row = current_session().execute(wanted.order_by(LedgerEntry.leaf_index.desc()).limit(1)).first()
+    return None if row is None else as_entry(row)
+
+
+def indexes_about(event_type: str, subject: str, tenant: str, since: str, until: str) -> list[int]:
+    """The places of the entries of this type about a model from one time to another, and of the first one after."""
+    mine = (LedgerEntry.tenant == tenant, LedgerEntry.subject == subject, LedgerEntry.type == event_type)
+    wanted = (
+        select(LedgerEntry.leaf_index).where(*mine, LedgerEntry.at >= since).order_by(LedgerEntry.leaf_index)
+    )
+    session = current_session()
+    found = list(session.scalars(wanted.where(LedgerEntry.at < until)))
+    return [*found, *session.scalars(wanted.where(LedgerEntry.at >= until).limit(1))]
+
+
+def indexes_of_type(event_type: str, start: int) -> list[int]:
+    """The places of all entries of a type from `start` on, whoever's they are."""
+    wanted = select(LedgerEntry.leaf_index).where(
+        LedgerEntry.type == event_type, LedgerEntry.leaf_index >= start
+    )
+    return list(current_session().scalars(wanted.order_by(LedgerEntry.leaf_index)))
