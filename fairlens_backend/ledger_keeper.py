@@ -17,7 +17,7 @@ from fairlens_backend import __version__, config, key_providers, security_utils,
 from fairlens_backend.core.audit_evidence import audit_body
 from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, check_name, sign_note
 from fairlens_backend.errors import ConfigurationError, InvalidInput
-from fairlens_backend.storage import ledger, ledger_events, ledger_heads
+from fairlens_backend.storage import ledger, ledger_events, ledger_heads, ledger_search
 from fairlens_backend.storage.ledger_tables import LedgerHead, LedgerKey
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
