@@ -10,8 +10,9 @@ from fairlens_backend.storage import ledger_events, pages, users
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from fairlens_backend.storage.tables import ApiKey
 
-SCOPES = ("submit", "ingest")
-"""What a key can be for. submit: send data sets of predictions; ingest: send single decisions and their labels."""
+SCOPES = ("submit", "ingest", "attributes", "metrics")
+"""What a key can be for. submit: send data sets of predictions; ingest: send single decisions and their labels; attributes:
+supply protected attributes of decisions, which whoever sends these need not know; metrics: read the figures for Prometheus."""
 MAX_NAME_LENGTH = 100
 NOTE_USE_EVERY = timedelta(
     minutes=1

@@ -5,8 +5,10 @@ from fairlens_backend import (
     alert_manager,
     compliance_logger,
     count_keeper,
+    event_retention,
     job_runner,
     ledger_keeper,
+    operation_gauges,
     server_health,
     window_planner,
 )
@@ -19,9 +21,11 @@ CLOCK_JOBS = {
     "audit_windows": lambda now: window_planner.run_due(),
     "remind_alerts": alert_manager.remind_due,
     "purge_raw_events": count_keeper.purge_raw,
+    "purge_old_details": event_retention.purge,
     "check_counts": job_runner.enqueue_checks,
     "run_jobs": job_runner.run_due,
     "purge_jobs": job_runner.purge,
+    "tally_audits": operation_gauges.tally,
     "watch_redis": lambda now: server_health.redis_health(),
     "sign_head": ledger_keeper.sign_if_due,
 }

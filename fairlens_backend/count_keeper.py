@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound
-from fairlens_backend.storage import checked_days, count_series, early_labels, events, window_counts
+from fairlens_backend.storage import (
+    checked_days,
+    count_horizon,
+    count_series,
+    early_labels,
+    events,
+    window_counts,
+)
 from fairlens_backend.storage.count_series import Series
 from fairlens_backend.storage.session import hold_moment, lock_for_append, read_snapshot, unit_of_work
-from fairlens_backend.storage.window_counts import DAY
+from fairlens_backend.storage.window_counts import DAY, HOUR
 
 
 @dataclass(frozen=True)
@@ -80,17 +87,11 @@ def window_table(
 
     Raises
     ------
-    InvalidInput : a limit that is no whole minute
+    InvalidInput : a limit that is no whole minute, or none of an hour where only counts of hours are left
     """
     with read_snapshot():
-        return window_counts.window_table(
-            tenant,
-            model,
-            _minute(start, "start"),
-            _minute(end, "end"),
-            version=version,
-            attributes=attributes,
-        )
+        first, last = _limits(start, end)
+        return window_counts.window_table(tenant, model, first, last, version=version, attributes=attributes)
 
 
 def counted_days(tenant: str, model: str) -> list[date]:
@@ -113,9 +114,7 @@ def window_series(
 ) -> list[tuple[Series, CountTable]]:
     """The counts of a window for each version and list of attributes that has some; limits as in `window_table`."""
     with read_snapshot():
-        return window_counts.window_series(
-            tenant, model, _minute(start, "start"), _minute(end, "end"), version
-        )
+        return window_counts.window_series(tenant, model, *_limits(start, end), version)
 
 
 def rebuild_counts(tenant: str, model: str, day: date) -> list[dict[str, Any]]:
@@ -202,6 +201,25 @@ def compare_day(series_id: int, day: int) -> Comparison | None:
     raw = window_counts.by_cell(events.recount(series_id, first, first + DAY))
     wrong = {cell for cell, *_ in set(counted.tolist()) ^ set(raw.tolist())}
     return Comparison(int(counted["n"].sum()), int(raw["n"].sum()), len(wrong))
+
+
+def _limits(start: datetime, end: datetime) -> tuple[int, int]:
+    """The minutes of a window's limits. One that cuts an hour whose minutes are gone is refused: it would miss decisions."""
+    limits = []
+    kept_from = count_horizon.minutes_from()
+    for at, field in ((start, "start"), (end, "end")):
+        minute = _minute(at, field)
+        if minute < kept_from and minute % HOUR:
+            since = datetime.fromtimestamp(kept_from * 60, UTC).isoformat()
+            raise InvalidInput(
+                f"{field} is {at.isoformat()}; before {since} counts are kept by the hour (MINUTE_COUNTS_DAYS), so a whole"
+                " hour was expected.",
+                field=field,
+                got=at.isoformat(),
+                expected="a whole hour",
+            )
+        limits.append(minute)
+    return limits[0], limits[1]
 
 
 def _minute(at: datetime, field: str) -> int:

@@ -1,8 +1,9 @@
 """How a version of a model reads the events of single decisions: what is favourable, which values make one group."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -55,6 +56,23 @@ def of(tenant: str, model: str, version: str | None, now: datetime | None = None
 def truth_of(series: Series, label: bytes) -> int:
     """Whether a label, by its digest, is favourable for the decisions of a series."""
     return int(label in _of_series(series).coder.favourable_labels)
+
+
+def group_of(
+    series: Series, group: tuple[str, ...], values: Mapping[str, Any], at_us: int
+) -> tuple[str, ...] | None:
+    """The group of a decision of a series once attributes of it are known, read as its event's would have been.
+
+    None where an attribute is not one that the series is counted by, or that the model does not declare any more.
+    """
+    coder = _of_series(series).coder
+    if not set(values) <= set(series.attributes) & set(coder.layout.protected):
+        return None
+    new = list(group)
+    for name, value in values.items():
+        column = coder.on_the_day(name, [value], lambda _: datetime.fromtimestamp(at_us / 1e6, UTC))
+        new[series.attributes.index(name)] = coder.labels(name, column)[0]
+    return tuple(new)
 
 
 def _of_series(series: Series) -> Grouping:

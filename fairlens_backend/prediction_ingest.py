@@ -17,7 +17,7 @@ from fairlens_backend.core.labels import UNKNOWN, canonical_label
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
 from fairlens_backend.event_coding import label_digest
 from fairlens_backend.event_enricher import Enricher
-from fairlens_backend.event_grouping import Grouping, truth_of
+from fairlens_backend.event_grouping import Grouping, group_of, truth_of
 from fairlens_backend.event_problems import invalid, malformed
 from fairlens_backend.event_reader import Decisions, Read, Refused, of_events, read_event, read_events
 from fairlens_backend.schemas.events import LabelList, LabelTable
@@ -87,7 +87,8 @@ def ingest_one(
             expected=first["message"],
             problems=list(read.refused[0].errors),
         )
-    ingest_writer.write(Submission(now, truth_of, parts, settles=(sender.tenant, letter_id)))
+    settles = (sender.tenant, letter_id)
+    ingest_writer.write(Submission(now, truth_of, parts, settles=settles, group_of=group_of))
     fresh = sum(int(part.fresh.sum()) for part in parts)
     return {"event_ids": read.decisions[0].event_id, "queued": fresh, "duplicates": 1 - fresh}
 
@@ -130,7 +131,7 @@ def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
     enricher = Enricher.of(sender.tenant, now)
     parts = _parts(sender, read, now, enricher)
     letters = letter_sealer.seal(sender.tenant, sender.name, enricher.tokeniser, read.refused)
-    ingest_writer.write(Submission(now, truth_of, parts, letters))
+    ingest_writer.write(Submission(now, truth_of, parts, letters, group_of=group_of))
     refused = {one.index for one in read.refused}
     placed = sorted(
         (index, event_id)
@@ -174,7 +175,12 @@ def _parts(sender: Sender, read: Read, now: datetime, enricher: Enricher) -> lis
 
 
 def _columns(
-    sender: Sender, some: Decisions, grouping: Grouping, enricher: Enricher, refused: list[Refused], now: datetime
+    sender: Sender,
+    some: Decisions,
+    grouping: Grouping,
+    enricher: Enricher,
+    refused: list[Refused],
+    now: datetime,
 ) -> EventColumns | None:
     n, coder = len(some.event_id), grouping.coder
     wrong: dict[int, dict[str, str]] = {}
@@ -189,7 +195,8 @@ def _columns(
     enriched = enricher.enrich(some, coder.is_word, grouping.keep_features)
     wrong |= enriched.wrong
     values = {
-        name: _attribute(some, name, grouping, at_us, enriched.tokenised, wrong) for name in coder.layout.protected
+        name: _attribute(some, name, grouping, at_us, enriched.tokenised, wrong)
+        for name in coder.layout.protected
     }
     scores = np.array([np.nan if one is None else one for one in some.score or [None] * n], dtype=np.float64)
     truth = None if some.truth is None or not any(one is not None for one in some.truth) else some.truth
@@ -217,7 +224,12 @@ def _columns(
 
 
 def _attribute(
-    some: Decisions, name: str, grouping: Grouping, at_us: Any, tokenised: dict[int, Any], wrong: dict[int, Any]
+    some: Decisions,
+    name: str,
+    grouping: Grouping,
+    at_us: Any,
+    tokenised: dict[int, Any],
+    wrong: dict[int, Any],
 ) -> Sequence[Any]:
     """The values of a protected attribute as they can be grouped; what is no value is named in `wrong`."""
     coder = grouping.coder

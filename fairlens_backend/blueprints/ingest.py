@@ -3,7 +3,7 @@
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
-from fairlens_backend import dead_letter_box, prediction_ingest, telemetry
+from fairlens_backend import attribute_supply, dead_letter_box, gauges, prediction_ingest, telemetry
 from fairlens_backend.auth import current_caller, require_role
 from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._limits import ingest_limit
@@ -11,6 +11,7 @@ from fairlens_backend.blueprints._openapi import SECURED, SECURED_OR_KEY, answer
 from fairlens_backend.blueprints._requests import packed_body, reads_own_body
 from fairlens_backend.prediction_ingest import Sender
 from fairlens_backend.schemas.events import (
+    ATTRIBUTES_EXAMPLE,
     EVENT_TABLE_EXAMPLE,
     LABELS_EXAMPLE,
     DeadLetterPath,
@@ -40,6 +41,9 @@ def ingest() -> Response:
     """The answer comes when the events are durable and counted. An event_id counts once; what is not as expected becomes
     a dead letter, and the rest of the batch is kept. The body may be gzip."""
     taken = prediction_ingest.ingest(_sender(), packed_body(), telemetry.utc_now())
+    gauges.note_events(
+        ingested=taken["queued"], duplicate=taken["duplicates"], rejected=len(taken["rejected"])
+    )
     said = f"{counted(taken['queued'], 'new event')}, {counted(len(taken['rejected']), 'dead letter')}."
     return success(taken, said)
 
@@ -57,7 +61,27 @@ def ingest() -> Response:
 def ground_truth() -> Response:
     """Counts move in the minute of the decision; a label that comes before its decision waits for it."""
     taken = prediction_ingest.add_labels(_sender(), packed_body(), telemetry.utc_now())
+    gauges.note_labels(**{name: taken[name] for name in ("joined", "unchanged", "waiting", "expired")})
     return success(taken, f"{counted(taken['joined'], 'label')} joined, {taken['waiting']} waiting.")
+
+
+@bp.post(
+    "/v1/predictions/attributes",
+    summary="Supply protected attributes by event_id, apart from their decisions and before or after them",
+    security=SECURED_OR_KEY,
+    responses=answers(),
+    openapi_extensions=openapi_body(("AttributeList", "AttributeTable"), ATTRIBUTES_EXAMPLE),
+)
+@reads_own_body
+@ingest_limit
+@require_role("admin", key_scope="attributes")
+def attributes() -> Response:
+    """Whoever sends decisions need not know the attributes: a key of this scope supplies them, and nothing else.
+
+    Counts move in the minute of the decision; what comes before its decision waits for it. A later supply moves it again.
+    """
+    given = attribute_supply.supply(_sender(), packed_body(), telemetry.utc_now())
+    return success(given, f"{counted(given['moved'], 'decision')} moved, {given['waiting']} waiting.")
 
 
 @bp.get(

@@ -42,9 +42,10 @@ class NewApiKey(Body):
 
     name: Annotated[str, Field(min_length=1, max_length=100, description="what the key is for, in words")]
     scope: Annotated[
-        Literal["submit", "ingest"],
+        Literal["submit", "ingest", "attributes", "metrics"],
         Field(
-            description="submit: send data sets of predictions; ingest: send single decisions and their labels"
+            description="submit: send data sets of predictions; ingest: send single decisions and their labels;"
+            " attributes: supply protected attributes of decisions; metrics: read the figures for Prometheus"
         ),
     ]
 

@@ -87,6 +87,26 @@ class LabelTable(Struct, forbid_unknown_fields=True):
     label: Annotated[list[Value], Meta(min_length=1, max_length=MAX_COLUMN_EVENTS)]
 
 
+class AttributeItem(Struct, forbid_unknown_fields=True, gc=False):
+    """The protected attributes of one decision."""
+
+    event_id: EventId
+    attributes: Annotated[dict[str, Value | None], Meta(min_length=1, max_length=50)]
+
+
+class AttributeList(Struct, forbid_unknown_fields=True):
+    """Protected attributes, one decision after the other."""
+
+    attributes: Annotated[list[AttributeItem], Meta(min_length=1)]
+
+
+class AttributeTable(Struct, forbid_unknown_fields=True):
+    """Protected attributes as columns."""
+
+    event_id: Annotated[list[EventId], Meta(min_length=1)]
+    attributes: Annotated[dict[str, list[Value | None]], Meta(min_length=1, max_length=50)]
+
+
 EVENT_EXAMPLE: dict[str, Any] = {
     "event_id": "018bcfe5-687b-7800-8000-000000000001",
     "model_id": "hiring",
@@ -106,8 +126,12 @@ EVENT_TABLE_EXAMPLE: dict[str, Any] = {
     "demographic_tags": {"sex": ["female", "male", "male", "female"]},
 }
 LABELS_EXAMPLE: dict[str, Any] = {"labels": [{"event_id": "event-1", "label": "yes"}]}
+ATTRIBUTES_EXAMPLE: dict[str, Any] = {
+    "event_id": ["event-1", "event-2"],
+    "attributes": {"sex": ["female", "male"]},
+}
 
-_KINDS: Final = (PredictionEvent, EventTable, LabelList, LabelTable)
+_KINDS: Final = (PredictionEvent, EventTable, LabelList, LabelTable, AttributeList, AttributeTable)
 
 
 def openapi_components() -> dict[str, Any]:

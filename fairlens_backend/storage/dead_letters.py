@@ -45,3 +45,19 @@ def remove(tenant: str, letter_id: int) -> bool:
     """Delete a letter; whether it was there."""
     gone = delete(DeadLetter).where(DeadLetter.tenant == tenant, DeadLetter.id == letter_id)
     return bool(current_session().execute(gone).rowcount)  # type: ignore[attr-defined]
+
+
+def any_before(before: datetime) -> bool:
+    """Whether there is a letter that came before then; needs no lock."""
+    wanted = select(DeadLetter.received_at).order_by(DeadLetter.id).limit(1)
+    oldest = current_session().scalars(wanted).first()
+    return oldest is not None and oldest < before
+
+
+def expire(before: datetime, limit: int) -> int:
+    """Delete at most `limit` of the oldest letters, of all tenants, that came before then; how many."""
+    oldest = select(DeadLetter.id, DeadLetter.received_at).order_by(DeadLetter.id).limit(limit)
+    old = [row.id for row in current_session().execute(oldest) if row.received_at < before]
+    if old:
+        current_session().execute(delete(DeadLetter).where(DeadLetter.id.in_(old)))
+    return len(old)

@@ -12,12 +12,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from fairlens_backend import config
 from fairlens_backend.errors import FairLensError, Unavailable
-from fairlens_backend.storage import count_series, dead_letters, early_labels, event_ids, events
+from fairlens_backend.storage import (
+    count_series,
+    dead_letters,
+    early_labels,
+    event_attributes,
+    event_ids,
+    events,
+)
 from fairlens_backend.storage.dead_letters import NewLetter
+from fairlens_backend.storage.event_attributes import GroupOf
 from fairlens_backend.storage.events import EventColumns, TruthOf
 from fairlens_backend.storage.session import is_postgresql, unit_of_work
 
@@ -33,6 +41,14 @@ class Labels:
     labels: list[bytes]
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """Protected attributes that came apart: the digest of each event's id, and its values by name."""
+
+    digests: list[bytes]
+    values: list[dict[str, Any]]
+
+
 @dataclass
 class Submission:
     """What one request wants written, and after the commit what became of it.
@@ -42,9 +58,10 @@ class Submission:
     parts : decisions, by series
     letters : events that could not be taken
     labels : true outcomes
+    attributes, group_of : protected attributes that came apart, and the group that these make of a decision
     truth_of : what a label means in a series
     settles : tenant and id of the dead letter that is replayed by this; deleted with the same commit
-    outcome : for each label what `events.join` says
+    outcome : for each label what `events.join` says, for each event of `attributes` what `event_attributes.move` says
     """
 
     now: datetime
@@ -52,6 +69,8 @@ class Submission:
     parts: Sequence[EventColumns] = ()
     letters: Sequence[NewLetter] = ()
     labels: Labels | None = None
+    attributes: Attributes | None = None
+    group_of: GroupOf | None = None
     settles: tuple[str, int] | None = None
     outcome: list[str] = field(default_factory=list)
     done: bool = False
@@ -138,6 +157,10 @@ def _apply(taken: Sequence[Submission]) -> None:
     parts = [part for one in taken for part in one.parts]
     if parts:
         events.write(parts, taken[0].truth_of, taken[0].now)
+        group_of = next((one.group_of for one in taken if one.group_of is not None), None)
+        if group_of is not None:
+            fresh = [d for part in parts for d, new in zip(part.digests, part.fresh, strict=True) if new]
+            event_attributes.apply_waiting(fresh, group_of)
     for one in taken:
         dead_letters.add(one.letters, one.now)
         if one.settles is not None:
@@ -153,6 +176,15 @@ def _apply(taken: Sequence[Submission]) -> None:
                 ],
                 one.now,
             )
+        if one.attributes is not None and one.group_of is not None:
+            _supply(one, one.attributes, one.group_of)
+
+
+def _supply(one: Submission, given: Attributes, group_of: GroupOf) -> None:
+    """Move the decisions that are there, and let the others' attributes wait."""
+    one.outcome = event_attributes.move(given.digests, given.values, group_of)
+    waiting = [i for i, outcome in enumerate(one.outcome) if outcome == "waiting"]
+    event_attributes.keep({given.digests[i]: given.values[i] for i in waiting}, one.now)
 
 
 def _finish(taken: Sequence[Submission], error: BaseException | None) -> None:
