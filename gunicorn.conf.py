@@ -5,8 +5,11 @@ stack trace from each worker.
 """
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 # Two workers on two cores, each with its own BLAS pool, fight for them: 12–31 s became 1–3 s with one thread each.
@@ -17,12 +20,15 @@ from fairlens_backend.errors import ConfigurationError
 
 try:
     _settings = load_settings()
+    from fairlens_backend import config
+    from fairlens_backend.storage import redis_link
+
+    config.use(_settings)
+    redis_link.check()
     if _settings.production:
-        from fairlens_backend import config
         from fairlens_backend.errors import Unavailable
         from fairlens_backend.storage import migrate
 
-        config.use(_settings)
         try:
             _ready = migrate.is_at_head()
         except Unavailable as error:
@@ -31,6 +37,34 @@ try:
             sys.exit("FairLens: the database's schema is not up to date. Run: make migrate")
 except ConfigurationError as error:
     sys.exit(f"FairLens: {error.message}")
+
+_given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+# Set before any worker imports prometheus_client, which looks once. A reload reads this file again and finds it set: it stays.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder = _given or tempfile.mkdtemp(prefix="fairlens-metrics-")
+_OURS = "FAIRLENS_METRICS_FOLDER"
+if not _given:
+    os.environ[_OURS] = _folder
+
+
+def on_starting(server: Any) -> None:
+    """What a server before this one counted is not this one's."""
+    os.makedirs(_folder, exist_ok=True)
+    for path in Path(_folder).glob("*.db"):
+        path.unlink(missing_ok=True)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """A worker that ended counts no more; what it counted stays in the sums."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """A folder that was made here goes with the server."""
+    if os.environ.get(_OURS) == _folder:
+        shutil.rmtree(_folder, ignore_errors=True)
+
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))

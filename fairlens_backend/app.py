@@ -37,7 +37,9 @@ from fairlens_backend.blueprints import (
     compliance,
     drift,
     evaluate,
+    exposition,
     ingest,
+    jobs,
     models,
     operations,
     schedules,
@@ -68,6 +70,8 @@ BLUEPRINTS = (
     drift,
     audit,
     models,
+    jobs,
+    exposition,
     admin,
 )
 DESCRIPTION = """Watches the decisions of deployed models and tells people, with evidence that others can check,

@@ -11,11 +11,12 @@ A view without a mark is refused. The roles are nested: monitor ⊂ auditor ⊂ 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from flask import Flask, current_app, g, request
 
-from fairlens_backend import account_manager, api_key_manager, telemetry
+from fairlens_backend import account_manager, api_key_manager, credentials, telemetry
 from fairlens_backend.credentials import ROLES
 from fairlens_backend.errors import NotAllowed, NotAuthenticated
 
@@ -31,7 +32,7 @@ class Access:
     role: str | None
     key_scope: str | None = None
     operator_only: bool = False
-    """whether only users of the tenant that runs the server may"""
+    """whether only users and keys of the tenant that runs the server may"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def require_role(
     ----------
     role : "monitor", "auditor" or "admin"
     key_scope : scope of the API keys that may call it too; None for no key at all
-    operator_only : for what belongs to the server and not to a tenant: only users of the tenant "default"
+    operator_only : for what belongs to the server and not to a tenant: only users and keys of the tenant "default"
 
     Raises
     ------
@@ -146,17 +147,24 @@ def _identify(address: str) -> Caller:
                 "The Authorization header is not of the form 'Bearer <access_token>'.",
                 expected="Bearer <access_token>",
             )
+        if credentials.prefix_of(token.strip()) is not None:
+            # Many programs, Prometheus among them, send a secret in this header only.
+            return _of_key(token.strip(), address, now)
         user = account_manager.identify(token.strip(), now)
         return Caller(user.username, user.role, user.tenant, address, "user", user.family)
     if key is not None:
-        found = api_key_manager.identify(key.strip(), now)
-        g.key_scope = found.scope
-        # The lowest role: what a key may do beyond it is said by its scope alone.
-        return Caller(f"key:{found.prefix}", ROLES[0], found.tenant, address, "key")
+        return _of_key(key.strip(), address, now)
     raise NotAuthenticated(
         "No token. Log in with POST /api/login and send the header 'Authorization: Bearer <access_token>'.",
         expected="Bearer <access_token>",
     )
+
+
+def _of_key(key: str, address: str, now: datetime) -> Caller:
+    found = api_key_manager.identify(key, now)
+    g.key_scope = found.scope
+    # The lowest role: what a key may do beyond it is said by its scope alone.
+    return Caller(f"key:{found.prefix}", ROLES[0], found.tenant, address, "key")
 
 
 def _require(access: Access, caller: Caller) -> None:
@@ -171,6 +179,7 @@ def _require(access: Access, caller: Caller) -> None:
                 scope=g.key_scope,
                 required_scope=access.key_scope,
             )
+        _require_operator(access, caller)
         return
     required = access.role or ROLES[0]
     if caller.role not in ROLES or ROLES.index(caller.role) < ROLES.index(required):
@@ -179,8 +188,12 @@ def _require(access: Access, caller: Caller) -> None:
             role=caller.role,
             required_role=required,
         )
+    _require_operator(access, caller)
+
+
+def _require_operator(access: Access, caller: Caller) -> None:
     if access.operator_only and caller.tenant != account_manager.OPERATOR_TENANT:
         raise NotAllowed(
-            f"This call is for administrators of the tenant {account_manager.OPERATOR_TENANT}, who run the server.",
+            f"This call is for the tenant {account_manager.OPERATOR_TENANT}, which runs the server.",
             tenant=caller.tenant,
         )

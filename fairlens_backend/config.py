@@ -104,6 +104,14 @@ def child_environment(given: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **{declared.name.upper(): "" for declared in fields(Settings)}, **given}
 
 
+def metrics_folder() -> str | None:
+    """The folder where the workers of one server keep what they count, which `gunicorn.conf.py` makes; None for one process.
+
+    prometheus_client reads this variable by itself, from the environment alone.
+    """
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR") or None
+
+
 def _process_environment() -> Mapping[str, str]:
     file = {name: text for name, text in dotenv_values(PROJECT_ROOT / ".env").items() if text is not None}
     return {**file, **os.environ}

@@ -4,10 +4,11 @@ from datetime import date
 from typing import Any, Final
 
 from fairlens_backend import count_keeper, counts_gauge
-from fairlens_backend.errors import Conflict, NotFound
+from fairlens_backend.errors import Conflict, InvalidInput, NotFound
 from fairlens_backend.job_steps import Call, Step
 
 MAX_LISTED: Final = 20
+MAX_DAYS: Final = 4_000
 CHECK: Final = "check_counts"
 REBUILD: Final = "rebuild_counts"
 
@@ -18,7 +19,15 @@ def rebuild_arguments(tenant: str, model: str, first: date, last: date) -> dict[
     Raises
     ------
     NotFound : nothing of this model was counted in these days
+    InvalidInput : the last day is before the first, or too far behind it
     """
+    if not 0 <= (last - first).days < MAX_DAYS:
+        raise InvalidInput(
+            f"last_day is {last}, a day from {first} on, at most {MAX_DAYS} days later, was expected.",
+            field="last_day",
+            got=str(last),
+            expected=f"a day from {first} on, at most {MAX_DAYS} days later",
+        )
     days = [str(day) for day in count_keeper.counted_days(tenant, model) if first <= day <= last]
     if not days:
         raise NotFound(

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from fairlens_backend import config, credentials, telemetry
 from fairlens_backend.auth import access_of
+from fairlens_backend.storage import job_queue
 from tests.api import (
     EVALUATE,
     PASSWORD,
@@ -25,6 +26,7 @@ from tests.api import (
 )
 
 EVENT = {"event_id": "e", "model_id": "loan_model", "prediction": {"label": 1}}
+TEXT = {"/metrics", "/v1/metrics/fairness/<string:id>"}
 HTML = {"/docs", "/docs/ui/<path:name>", "/static/<path:filename>"}
 
 
@@ -114,12 +116,23 @@ ROUTES = [
         path="/v1/audits/{crossed_id}/decomposition?attribute=race&stratum=region"),
     get("/v1/metrics", "monitor", None),
     get("/v1/metrics/<string:name>", "monitor", "value=-1", path="/v1/metrics/dir"),
+    get("/v1/jobs", "auditor", "state=lost"),
+    get("/v1/jobs/<string:id>", "auditor", "/v1/jobs/" + "x" * 65, path="/v1/jobs/{job_id}"),
+    Route("POST", "/v1/jobs/<string:id>/cancel", "admin", path="/v1/jobs/{job_id}/cancel", bad_path="/v1/jobs/job_none/cancel",
+          bad_status=404),
+    Route("POST", "/v1/jobs/<string:id>/retry", "admin", path="/v1/jobs/{dead_job_id}/retry", bad_path="/v1/jobs/job_none/retry",
+          bad_status=404),
+    post("/v1/models/<string:id>/rebuild_counts", "admin", {"first_day": "{yesterday}", "last_day": "{tomorrow}"},
+         {"first_day": "today", "last_day": 5}, 202, path="/v1/models/loan_model/rebuild_counts"),
+    get("/metrics", "monitor", None),
+    get("/v1/metrics/fairness/<string:id>", "monitor", "/v1/metrics/fairness/never", path="/v1/metrics/fairness/hiring",
+        bad_status=404),
     get("/openapi.json", None, None),
     get("/docs", None, None),
     get("/docs/ui/<path:name>", None, "/docs/ui/none.js", path="/docs/ui/css/swagger-ui.css", bad_status=404),
     get("/static/<path:filename>", None, "/static/none.css", path="/static/pages.css", bad_status=404),
 ]  # fmt: skip
-OPERATORS_ONLY = {"/api/admin/reset_key", "/api/admin/acknowledge_damage"}
+OPERATORS_ONLY = {"/metrics", "/api/admin/reset_key", "/api/admin/acknowledge_damage"}
 TABLE = pytest.mark.parametrize("route", ROUTES, ids=str)
 
 
@@ -141,6 +154,7 @@ def known(app: Flask, people: People, loan_model: dict[str, Any]) -> dict[str, s
         "key": key["key"],
         "username": people.monitor.username,
         "letter_id": dead_letter(people),
+        **jobs_of(people),
         "new_name": f"new-{people.tenant}",
         "refresh_token": people.monitor.refresh_token,
     }
@@ -151,6 +165,23 @@ def dead_letter(people: People) -> str:
     bad = {"event_id": "bad", "model_id": "loan_model"}
     assert_envelope(people.monitor.post("/v1/predictions/ingest", [bad]), 200)
     return str(assert_envelope(people.admin.get("/v1/dead_letters"), 200)["items"][0]["id"])
+
+
+def jobs_of(people: People) -> dict[str, str]:
+    """A job of the tenant that waits, one that was cancelled, and days of which something is counted."""
+    assert_envelope(people.monitor.post("/v1/predictions/ingest", [{**EVENT, "event_id": "counted"}]), 200)
+    now = telemetry.utc_now()
+    waiting, ended = (
+        job_queue.enqueue(people.tenant, "rebuild_counts", {"days": []}, by="ann", now=now).job_id
+        for _ in range(2)
+    )
+    job_queue.cancel(people.tenant, ended, now)
+    days = {"yesterday": now - timedelta(days=1), "tomorrow": now + timedelta(days=1)}
+    return {
+        "job_id": waiting,
+        "dead_job_id": ended,
+        **{name: str(day.date()) for name, day in days.items()},
+    }
 
 
 def filled(value: Any, known: dict[str, str]) -> Any:
@@ -220,6 +251,10 @@ def test_each_role_that_may(route: Route, people: People, operator: Caller, know
     if route.rule in OPERATORS_ONLY:
         assert_envelope(knock(caller, route, known), 403, "not_allowed")
         caller = operator
+    if route.rule in TEXT:
+        answer = knock(caller, route, known)
+        assert (answer.status_code, answer.mimetype) == (200, "text/plain")
+        return
     assert_envelope(knock(caller, route, known, route.good), route.status)
 
 

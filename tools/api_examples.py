@@ -11,6 +11,7 @@ from fairlens_backend.schemas.audits import DRY_RUN_EXAMPLE, WINDOW_EXAMPLE
 from fairlens_backend.schemas.backtest import BACKTEST_EXAMPLE
 from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
 from fairlens_backend.schemas.events import EVENT_EXAMPLE, EVENT_TABLE_EXAMPLE, LABELS_EXAMPLE
+from fairlens_backend.schemas.jobs import REBUILD_EXAMPLE
 from fairlens_backend.schemas.schedules import SCHEDULE_EXAMPLE
 
 
@@ -62,6 +63,19 @@ EXAMPLES: tuple[Example, ...] = (
     Example("GET", "/v1/schedules", query={"limit": "20"}),
     Example("GET", "/v1/models/{id}/windows", values={"id": "loan_model"}, query={"limit": "20"}),
     Example("DELETE", "/v1/models/{id}/schedule", values={"id": "loan_model"}),
+    Example(
+        "POST",
+        "/v1/models/{id}/rebuild_counts",
+        REBUILD_EXAMPLE,
+        values={"id": "loan_model"},
+        keeps={"job": "data.job_id"},
+    ),
+    Example("GET", "/v1/jobs", query={"limit": "20"}),
+    Example("GET", "/v1/jobs/{id}", values={"id": "<job>"}),
+    Example("POST", "/v1/jobs/{id}/cancel", values={"id": "<job>"}),
+    Example("POST", "/v1/jobs/{id}/retry", values={"id": "<job>"}),
+    Example("GET", "/metrics"),
+    Example("GET", "/v1/metrics/fairness/{id}", values={"id": "loan_model"}),
     Example("GET", "/v1/audits", query={"model": "loan_model", "limit": "20"}),
     Example("GET", "/v1/audits/{id}", values={"id": "<audit>"}),
     Example(

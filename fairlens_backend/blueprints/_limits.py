@@ -19,6 +19,7 @@ from limits.errors import StorageError
 
 from fairlens_backend import config
 from fairlens_backend.blueprints._envelope import failure
+from fairlens_backend.credentials import prefix_of
 from fairlens_backend.errors import ConfigurationError, RateLimited
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -44,11 +45,17 @@ def who_is_counted() -> str:
 
     By the whole key's digest and not by its public part, so that nobody else can use a key's limit up.
     """
-    key = request.headers.get(KEY_HEADER)
+    key = request.headers.get(KEY_HEADER) or _bearer_key()
     view = current_app.view_functions.get(request.endpoint or "")
     if key and getattr(view, INGEST_MARK, False):
         return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
     return get_remote_address()
+
+
+def _bearer_key() -> str | None:
+    """The API key that came as a bearer token; an access token is no name of its own for a caller."""
+    token = request.headers.get("Authorization", "").partition(" ")[2].strip()
+    return token if prefix_of(token) is not None else None
 
 
 def limit_of_call() -> str:

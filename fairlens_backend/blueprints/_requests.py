@@ -12,7 +12,7 @@ from flask import Flask, Request, Response, current_app, g, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from fairlens_backend import config, telemetry
+from fairlens_backend import config, gauges, telemetry
 from fairlens_backend.errors import MalformedInput, UnsupportedMedia
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -154,13 +154,16 @@ def finish_request(answer: Response) -> Response:
         answer.headers.setdefault("Cache-Control", "no-store")
     answer.headers["X-Request-ID"] = telemetry.request_id.get() or ""
     caller = g.get("caller")
+    seconds = time.perf_counter() - g.get("started", time.perf_counter())
+    route = request.url_rule.rule if request.url_rule is not None else None
+    gauges.note_request(request.method, route, answer.status_code, seconds)
     telemetry.log(
         "REQUEST",
         method=request.method,
         path=request.path[:200],
         status=answer.status_code,
         role=caller.role if caller is not None else None,
-        milliseconds=round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 2),
+        milliseconds=round(seconds * 1000, 2),
     )
     return answer
 

@@ -28,6 +28,8 @@ MODULES = {
     "schedules": "when models are audited on the clock, and which windows were",
     "metrics": "the catalogue of metrics, and what a value means",
     "trend": "moving averages, pre-alerts and predictions over the last checks",
+    "jobs": "background work: what was asked for, how far it is, what came of it",
+    "exposition": "figures for Prometheus",
     "evidence": "records, their verification, alert texts, anchors",
     "models": "registered models",
     "accounts": "logins, users, API keys, key rotation",

@@ -11,7 +11,9 @@ Label = Annotated[str, Field(max_length=1000)] | int | float | bool
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no text with a NUL
+JOB_ID = r"^job_[0-9a-f]{24}$"
 PATTERNS_IN_WORDS = {
+    JOB_ID: "the id of a job, job_ and 24 digits or letters a to f",
     NO_NUL: "text without a NUL character, which no database keeps",
     NAME_PATTERN: "1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit",
 }
