@@ -137,13 +137,18 @@ def outline(mark: Mark) -> tuple[tuple[float, float], ...]:
 
 
 def fitted(text: str, width: float, size: float = 7.0) -> str:
-    """A text cut with an ellipsis where it would be wider than `width` points; letters are taken for 0.58 of their size.
+    """A text that would be wider than `width` points with its middle left out; letters are taken for 0.58 of their size.
 
-    >>> fitted("Native Hawaiian or Pacific Islander", 60)
-    'Native Hawaii…'
+    The middle, since long names of groups often differ in their ends.
+
+    >>> fitted("Free city of the northern district number 17", 90)
+    'Free city of… number 17'
     """
-    most = max(3, int(width / (0.58 * size)))
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    most = max(5, int(width / (0.58 * size)))
+    if len(text) <= most:
+        return text
+    tail = (most - 1) * 2 // 5
+    return f"{text[: most - 1 - tail].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:

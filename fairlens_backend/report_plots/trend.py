@@ -7,8 +7,8 @@ from typing import Any, Final
 from fairlens_backend.report_plots._picture import Label, Line, Mark, Picture, Shape, nice_ticks
 
 WIDTH: Final = 490.0
-HEIGHT: Final = 190.0
-LEFT, RIGHT, TOP, BOTTOM = 34.0, 12.0, 26.0, 40.0
+HEIGHT: Final = 168.0
+LEFT, RIGHT, TOP, BOTTOM = 34.0, 12.0, 10.0, 40.0
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

@@ -113,7 +113,7 @@ class _Page:
 def _table(block: Table) -> str:
     kinds = [column.kind for column in block.columns]
     head = ""
-    if any(column.title for column in block.columns[1:]):
+    if any(column.title for column in block.columns):
         head = "".join(
             f'<th scope="col"{_class(kind)}>{escape(column.title)}</th>'
             for column, kind in zip(block.columns, kinds, strict=True)
@@ -123,10 +123,10 @@ def _table(block: Table) -> str:
         f"<tr{' class=strong' if place in block.strong else ''}>{''.join(_cells(row, kinds))}</tr>"
         for place, row in enumerate(block.rows)
     )
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in block.notes)
+    notes = f'<p class="note">{escape(" ".join(block.notes))}</p>' if block.notes else ""
     name = escape(block.caption)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table><caption>{name}</caption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table{"" if head else " class=pairs"}><caption>{name}</caption>'
         f"{head}<tbody>{rows}</tbody></table></div>{notes}"
     )
 

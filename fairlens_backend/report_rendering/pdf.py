@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -30,6 +31,7 @@ from fairlens_backend.report_sections._blocks import (
     Block,
     Bullets,
     Callout,
+    Column,
     Heading,
     Para,
     Plot,
@@ -59,14 +61,14 @@ def _style(name: str, size: float, leading: float, **more: Any) -> ParagraphStyl
 BODY: Final = _style("body", 8.4, 12.2, spaceAfter=5)
 TITLE: Final = _style("title", 18, 22, fontName=BOLD, spaceAfter=4)
 SUBTITLE: Final = _style("subtitle", 8.4, 12, textColor=SOFT, spaceAfter=10)
-H1: Final = _style("h1", 13, 16, fontName=BOLD, spaceBefore=6, spaceAfter=7, keepWithNext=1)
-H2: Final = _style("h2", 9.8, 13, fontName=BOLD, spaceBefore=9, spaceAfter=4, keepWithNext=1)
-CAPTION: Final = _style("caption", 7.6, 10, fontName=BOLD, spaceBefore=5, spaceAfter=3, keepWithNext=1)
+H1: Final = _style("h1", 13, 16, fontName=BOLD, spaceBefore=6, spaceAfter=7)
+H2: Final = _style("h2", 9.8, 13, fontName=BOLD, spaceBefore=9, spaceAfter=4)
+CAPTION: Final = _style("caption", 7.6, 10, fontName=BOLD, spaceBefore=5, spaceAfter=3)
 NOTE: Final = _style("note", 6.8, 9, textColor=SOFT, spaceAfter=1.5)
 CELL: Final = _style("cell", 6.9, 8.7)
 CELL_BOLD: Final = _style("cell-bold", 6.9, 8.7, fontName=BOLD)
 NUMBER: Final = _style("number", 6.9, 8.7, alignment=TA_RIGHT)
-NUMBER_BOLD: Final = _style("number-bold", 6.9, 8.7, fontName=BOLD, alignment=TA_RIGHT)
+NUMBER_BOLD: Final = _style("number-bold", 6.7, 8.7, fontName=BOLD, alignment=TA_RIGHT)
 CODE: Final = _style("code", 5.7, 7.6)
 TOC: Final = _style("toc", 8.8, 15)
 CALLOUT: Final = _style("callout", 8.8, 12.6)
@@ -171,9 +173,21 @@ def _story(document: Mapping[str, Any], sections: Sequence[Section], sha256: str
 
 def _flow(section: Section) -> Iterator[Any]:
     for place, block in enumerate(section.blocks):
+        following = section.blocks[place + 1] if place + 1 < len(section.blocks) else None
         if isinstance(block, Heading):
-            yield CondPageBreak(32 * mm)
+            yield CondPageBreak(_room(following) + 12 * mm)
+        elif isinstance(block, Table):
+            yield CondPageBreak(_room(block))
         yield from _block(block, f"section-{section.number}-{place}")
+
+
+def _room(block: Block | None) -> float:
+    """What has to fit on the page before a block is begun on it: a plot whole, of a table its head and some rows."""
+    if isinstance(block, Plot):
+        return block.picture.height * min(1.0, WIDTH / block.picture.width) + 12 * mm
+    if isinstance(block, Table):
+        return (14 + 10 * min(3, len(block.rows))) * mm
+    return 20 * mm
 
 
 def _heading(text: str, style: ParagraphStyle, level: int, key: str) -> Any:
@@ -224,30 +238,61 @@ def _callout(block: Callout) -> Any:
 def _table(block: Table) -> list[Any]:
     total = sum(column.weight for column in block.columns)
     widths = [WIDTH * column.weight / total for column in block.columns]
-    titled = any(column.title for column in block.columns[1:])
-    rows = [[_cell(column.title, column.kind, strong=True) for column in block.columns]] if titled else []
+    titled = any(column.title for column in block.columns)
+    rows: list[list[Any]] = []
+    if titled:
+        rows.append([_head(one) for one in block.columns])
     for place, row in enumerate(block.rows):
         strong = place in block.strong
+        pairs = enumerate(zip(row, block.columns, strict=True))
         rows.append(
-            [_cell(text, column.kind, strong=strong) for text, column in zip(row, block.columns, strict=True)]
+            [
+                _cell(text, column.kind, strong=strong or (not titled and not at))
+                for at, (text, column) in pairs
+            ]
         )
+    look = _look(block, titled, len(rows))
+    if block.notes:
+        # A row of the table, so that no page begins with the notes of the one before.
+        note = Paragraph(" ".join(_text(one) for one in block.notes), NOTE)
+        rows.append([note, *[""] * (len(widths) - 1)])
+        look += [
+            ("SPAN", (0, -1), (-1, -1)),
+            ("NOSPLIT", (0, -2), (-1, -1)),
+            ("RIGHTPADDING", (0, -1), (-1, -1), 0),
+        ]
+    made = PdfTable(rows, colWidths=widths, repeatRows=1 if titled else 0, style=look)
+    return [Paragraph(_text(block.caption), CAPTION), made, Spacer(1, 6)]
+
+
+def _look(block: Table, titled: bool, n_rows: int) -> list[Any]:
+    """The rules and paddings; numbers stand further from a text on their right."""
     look: list[Any] = [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LEFTPADDING", (0, 0), (-1, -1), 0),
         ("RIGHTPADDING", (0, 0), (-1, -1), 6),
-        ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
         ("TOPPADDING", (0, 0), (-1, -1), 2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
-        ("LINEBELOW", (0, 0), (-1, -1), 0.4, RULE),
+        ("LINEBELOW", (0, 0), (-1, n_rows - 1), 0.4, RULE),
     ]
+    kinds = [column.kind for column in block.columns]
+    for place, (kind, following) in enumerate(pairwise([*kinds, "end"])):
+        if following == "end":
+            look.append(("RIGHTPADDING", (place, 0), (place, -1), 0))
+        elif kind == "number" and following != "number":
+            look.append(("RIGHTPADDING", (place, 0), (place, -1), 10))
     if titled:
         look += [("LINEBELOW", (0, 0), (-1, 0), 0.9, INK), ("VALIGN", (0, 0), (-1, 0), "BOTTOM")]
-    made = PdfTable(rows, colWidths=widths, repeatRows=1 if titled else 0, style=look)
-    notes = [Paragraph(_text(note), NOTE) for note in block.notes]
-    return [Paragraph(_text(block.caption), CAPTION), made, Spacer(1, 3), *notes, Spacer(1, 5)]
+    return look
+
+
+def _head(column: Column) -> Any:
+    return Paragraph(_text(column.title), NUMBER_BOLD if column.kind == "number" else CELL_BOLD)
 
 
 def _cell(text: str, kind: str, *, strong: bool) -> Any:
+    if kind == "number":
+        text = text.replace(" ", "\u00a0")  # a number, its unit and its interval stay on one line
     first, *more = (_text(line) for line in text.split("\n"))
     if kind == "code":
         return Paragraph("<br/>".join([first, *more]), CODE)

@@ -4,6 +4,7 @@ from typing import Any
 
 from reportlab.graphics import shapes
 from reportlab.lib.colors import HexColor
+from reportlab.pdfbase.pdfmetrics import stringWidth
 
 from fairlens_backend.report_plots._picture import (
     STYLES,
@@ -13,6 +14,7 @@ from fairlens_backend.report_plots._picture import (
     Mark,
     Picture,
     Shape,
+    fitted,
     outline,
 )
 from fairlens_backend.report_rendering.pdf_text import BOLD, REGULAR, printable
@@ -40,13 +42,18 @@ def _shape(shape: Shape, height: float) -> list[Any]:
         return [shapes.Rect(shape.x, height - shape.y - shape.height, shape.width, shape.height, **look)]
     if isinstance(shape, Label):
         style = STYLES[shape.style]
+        font = BOLD if style.bold else REGULAR
+        size = style.size * 0.94  # the font of the PDF is wider than the usual ones of screens
+        text = printable(shape.text)
+        if shape.anchor == "end" and (wide := stringWidth(text, font, size)) > shape.x:
+            text = fitted(text, 0.58 * size * len(text) * shape.x / wide, size)
         return [
             shapes.String(
                 shape.x,
                 height - shape.y,
-                printable(shape.text),
-                fontName=BOLD if style.bold else REGULAR,
-                fontSize=style.size * 0.94,  # the font of the PDF is wider than the usual ones of screens
+                text,
+                fontName=font,
+                fontSize=size,
                 fillColor=HexColor(style.fill),
                 textAnchor=shape.anchor,
             )

@@ -115,7 +115,8 @@ def _under(one: Mapping[str, Any], table: Mapping[str, Any], attribute: str) -> 
 
 def four_fifths_table(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Block]:
     """One table over sex and race: rate, ratio to the highest, which side of four-fifths."""
-    rows, strong = [], set()
+    rows: list[list[str]] = []
+    strong: set[int] = set()
     for kind in ("sex", "race"):
         if kind not in found:
             continue

@@ -151,7 +151,8 @@ def groups(metric: Mapping[str, Any]) -> str:
     """The groups compared, with their sizes: "F (n = 200) against M (n = 300)"."""
     sizes = metric.get("sample_sizes") or {}
     named = [
-        f"{group} (n = {sizes[group]:,})" if group in sizes else group for group in metric["groups_compared"]
+        f"{group} (n\u00a0=\u00a0{sizes[group]:,})" if group in sizes else group
+        for group in metric["groups_compared"]
     ]
     if named:
         return " against ".join(named)
@@ -169,4 +170,4 @@ def listed(items: Sequence[str]) -> str:
 
 def source(label: str, *more: str) -> str:
     """The note that names where figures come from; R and A1 … are explained in section 8."""
-    return " ".join([f"Source: {label}.", *more])
+    return " ".join([f"Source: {label.rstrip('.')}.", *more])

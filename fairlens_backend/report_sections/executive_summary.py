@@ -75,7 +75,8 @@ def _findings(results: Mapping[str, Any]) -> list[str]:
 
 
 def _key_figures(results: Mapping[str, Any]) -> Table:
-    rows, strong = [], set()
+    rows: list[list[str]] = []
+    strong: set[int] = set()
     for attribute in results["protected_attributes"]:
         for name in _KEY:
             metric = results["attributes"][attribute].get(name)
@@ -96,7 +97,7 @@ def _key_figures(results: Mapping[str, Any]) -> Table:
                 ]
             )
     columns = (
-        Column("Attribute", 1.0), Column("Metric", 1.7), Column("Value", 0.8, "number"), Column("95 % interval", 1.3, "number"),
+        Column("Attribute", 1.1), Column("Metric", 1.6), Column("Value", 0.85, "number"), Column("95 % interval", 1.7, "number"),
         Column("Limit", 1.1), Column("Compared", 2.3), Column("Finding", 1.3),
     )  # fmt: skip
     return Table("Key figures of the range", columns, rows, (w.source("R"),), frozenset(strong))

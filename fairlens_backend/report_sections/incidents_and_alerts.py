@@ -87,7 +87,7 @@ def _alerts(incidents: Mapping[str, Any]) -> Iterator[Block]:
     told = sum(one["announced_at"] is not None for one in alerts)
     yield Para(
         f"{w.sentence_case(w.plural(incidents['alerts_total'], 'alert'))} of single metrics {'was' if incidents['alerts_total'] == 1 else 'were'} open at some time"
-        f" of the range; of {told} a first message was put out. The table shows their state when the report was made.{tail}"
+        f" of the range; {'for none of them a message was put out' if not told else f'for {told} of them a first message was put out'}. The table shows their state when the report was made.{tail}"
     )
     rows = [
         [

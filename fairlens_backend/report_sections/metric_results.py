@@ -9,12 +9,12 @@ from fairlens_backend.report_sections._blocks import Block, Column, Heading, Par
 TITLE: Final = "Metric results"
 _COLUMNS: Final = (
     Column("Metric", 1.9),
-    Column("Value", 0.8, "number"),
-    Column("95 % interval", 1.3, "number"),
-    Column("Limit", 1.1),
-    Column("Compared", 2.4),
-    Column("p adj.", 0.8, "number"),
-    Column("Finding", 1.3),
+    Column("Value", 0.85, "number"),
+    Column("95 % interval", 1.8, "number"),
+    Column("Limit", 1.2),
+    Column("Compared", 2.3),
+    Column("p adj.", 0.95, "number"),
+    Column("Finding", 1.1),
 )
 
 
@@ -44,7 +44,8 @@ def _of_attribute(attribute: str, metrics: Mapping[str, Any], report: Mapping[st
         yield Heading(attribute)
         yield Para(f"Nothing could be measured: {reason} That is unknown, not a pass.")
         return
-    rows, strong = [], set()
+    rows: list[list[str]] = []
+    strong: set[int] = set()
     for metric in measured:
         if metric["breached"] and metric["significant"] is not False:
             strong.add(len(rows))
@@ -116,8 +117,8 @@ def _latest(report: Mapping[str, Any]) -> Iterator[Block]:
     yield Table(
         "Single audits: disparate impact ratio of the worst attribute",
         (
-            Column("Audit", 0.6), Column("Why", 0.9), Column("Window (UTC)", 1.6), Column("Decisions", 0.9, "number"), Column("Verdict", 1.0),
-            Column("Ratio", 0.7, "number"), Column("95 % interval", 1.2, "number"), Column("Compared", 2.1),
+            Column("Audit", 0.6), Column("Why", 0.9), Column("Window (UTC)", 1.6), Column("Decisions", 1.05, "number"), Column("Verdict", 1.0),
+            Column("Ratio", 0.7, "number"), Column("95 % interval", 1.4, "number"), Column("Compared", 2.0),
         ),
         rows,
         ("Source: the audit named in each row; A1, A2 … are listed with their records in section 8.",),

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fairlens_backend.report_sections import _impact_tables as impact
 from fairlens_backend.report_sections import _words as w
 from fairlens_backend.report_sections._blocks import Block, Bullets, Callout, Column, Heading, Para, Table
-from fairlens_backend.report_sections._law import EEOC, INSTRUMENTS, NYC, facts
+from fairlens_backend.report_sections._law import EEOC, INSTRUMENTS, NYC, Provision, facts
 
 TITLE: Final = "Regulatory mapping and proofs"
 
@@ -28,17 +28,22 @@ def build(report: Mapping[str, Any]) -> list[Block]:
     ]
     for instrument in INSTRUMENTS:
         blocks += [Heading(instrument.title), Para(instrument.about.format(**known))]
-        for one in instrument.provisions:
-            blocks += [
-                Para(one.asks, f"{one.reference} asks:"),
-                Para(one.shows.format(**known), "FairLens shows:"),
-                Para(one.cannot, "It cannot show:"),
-            ]
+        blocks += [_provision(one, known, empty=report["results"] is None) for one in instrument.provisions]
         if instrument is EEOC:
             blocks += impact.four_fifths_table(found)
         if instrument is NYC:
             blocks += impact.local_law_tables(found)
     return [*blocks, *_proofs(report)]
+
+
+def _provision(one: Provision, known: Mapping[str, str], *, empty: bool) -> Table:
+    shown = "Nothing for this range, since no audit lies in it." if empty else one.shows.format(**known)
+    rows = [
+        ["It asks for", one.asks],
+        ["FairLens shows", shown],
+        ["It cannot show", one.cannot],
+    ]
+    return Table(one.reference, (Column("", 1), Column("", 5.2)), rows)
 
 
 def _proofs(report: Mapping[str, Any]) -> Iterator[Block]:

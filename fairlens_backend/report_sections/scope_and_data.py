@@ -40,7 +40,7 @@ def _subject(report: Mapping[str, Any]) -> Iterator[Block]:
         rows.append(
             ["Registration", "The model is not registered; what is known of it came with its submissions."]
         )
-    yield Table("The model and the range", (Column("What", 1.2), Column("", 4.0)), rows)
+    yield Table("The model and the range", (Column("", 1.2), Column("", 4.0)), rows)
 
 
 def _favourable(declared: Mapping[str, Any], what: str) -> str:
@@ -163,17 +163,7 @@ def _not_measured(report: Mapping[str, Any]) -> Iterator[Block]:
     if results is None:
         yield Para("Nothing was measured in this range.")
         return
-    reasons: dict[str, list[str]] = {}
-    for attribute, metrics in results["attributes"].items():
-        for metric in metrics.values():
-            if metric["status"] != "ok":
-                reasons.setdefault(metric["reason"] or metric["status"], []).append(
-                    f"{w.metric_name(metric['name'])} of {attribute}"
-                )
-    for metric in results["metrics"].values():
-        if metric["status"] != "ok" and metric["attribute"] is None:
-            reasons.setdefault(metric["reason"] or metric["status"], []).append(w.metric_name(metric["name"]))
-    items = [f"{w.sentence_case(w.listed(names))}: {reason}" for reason, names in reasons.items()]
+    items = _absent_metrics(results)
     settings = results["settings"]
     for attribute in results["protected_attributes"]:
         small = [
@@ -200,3 +190,27 @@ def _not_measured(report: Mapping[str, Any]) -> Iterator[Block]:
         "Why the model decides as it does: the figures are of outcomes, and a difference between groups can have causes outside the model.",
     ]
     yield Bullets(items)
+
+
+def _absent_metrics(results: Mapping[str, Any]) -> list[str]:
+    """For each reason the metrics that it kept from being measured, and of which attributes."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for attribute, metrics in results["attributes"].items():
+        for metric in metrics.values():
+            if metric["status"] != "ok":
+                reason = metric["reason"] or metric["status"]
+                reasons.setdefault(reason, {}).setdefault(metric["name"], []).append(attribute)
+    for metric in results["metrics"].values():
+        if metric["status"] != "ok" and metric["attribute"] is None:
+            reasons.setdefault(metric["reason"] or metric["status"], {}).setdefault(metric["name"], [])
+    items = []
+    for reason, found in reasons.items():
+        together: dict[tuple[str, ...], list[str]] = {}
+        for name, attributes in found.items():
+            together.setdefault(tuple(attributes), []).append(w.metric_name(name))
+        told = [
+            w.listed(names) + (f" of {w.listed(attributes)}" if attributes else "")
+            for attributes, names in together.items()
+        ]
+        items.append(f"{w.sentence_case('; '.join(told))}. Reason: {reason}")
+    return items
