@@ -470,7 +470,9 @@ def test_no_statement_of_an_audit_goes_through_a_whole_table() -> None:
                 )
                 and " USING " not in line
             ]
-            assert not whole, (statement, plan)
+            # The end of a table by its key, a few rows, is not the whole of it.
+            few = "LIMIT" in statement and not any("TEMP B-TREE" in line or "Sort" in line for line in plan)
+            assert few or not whole, (statement, plan)
 
 
 def watched(act: Callable[[], Any]) -> tuple[int, list[tuple[str, Any]]]:
@@ -497,7 +499,8 @@ def watched(act: Callable[[], Any]) -> tuple[int, list[tuple[str, Any]]]:
 def fill_history(n: int) -> None:
     """Windows and audits of long ago."""
     with unit_of_work() as rows:
-        old = rows.scalars(select(AuditWindow).where(AuditWindow.state == "audited")).first()
+        oldest = select(AuditWindow).where(AuditWindow.state == "audited").order_by(AuditWindow.window_end)
+        old = rows.scalars(oldest).first()
         assert old is not None
         audit = rows.get_one(Audit, old.audit_id)
         for i in range(1, n):
