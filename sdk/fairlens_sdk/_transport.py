@@ -80,7 +80,8 @@ class _DeadlineSocket:
         self.sock.sendall(data)
 
     def close(self) -> None:
-        self.sock.close()
+        """Nothing: http.client closes before the body is read where the server closes after it (HTTP/1.0, a proxy without
+        keep-alive); the transport closes the socket itself."""
 
 
 class HttpTransport:
@@ -175,9 +176,11 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the connection; the next `post` opens another."""
-        connection, self._connection, self._socket = self._connection, None, None
+        connection, sock, self._connection, self._socket = self._connection, self._socket, None, None
         if connection is not None:
             connection.close()
+        if sock is not None:
+            sock.close()
 
 
 def _refuse_itself(sock: socket.socket) -> None:

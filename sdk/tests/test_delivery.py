@@ -463,3 +463,28 @@ def test_a_connection_to_itself_is_given_up_and_leaves_the_port_free() -> None:
     with socket.create_server(own) as listener, socket.create_connection(own) as other:
         _transport._refuse_itself(other)  # nothing to give up
         assert listener.getsockname() == own
+
+
+def test_a_server_that_closes_after_each_answer_is_understood() -> None:
+    """HTTP/1.0, or a proxy without keep-alive: the body comes after the headers, and then the end of the connection."""
+    body = b'{"status":"success","data":{"rejected":[]}}'
+
+    def serve(listener: socket.socket) -> None:
+        for head in (b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"):
+            peer, _ = listener.accept()
+            with peer:
+                while not peer.recv(65_536).endswith(b"{}"):
+                    pass
+                peer.sendall(head)
+                read.wait(0.2)  # so that the headers arrive alone
+                peer.sendall(body)
+
+    read = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        transport = HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}", 5.0)
+        for _ in range(2):
+            assert transport.post("/x", b"{}", {}).body == body
+        transport.close()
+        thread.join()
