@@ -40,8 +40,10 @@ from fairlens_backend.blueprints import (
     exposition,
     ingest,
     jobs,
+    ledger,
     models,
     operations,
+    privacy,
     schedules,
     trend,
 )
@@ -69,9 +71,11 @@ BLUEPRINTS = (
     trend,
     drift,
     audit,
+    ledger,
     models,
     jobs,
     exposition,
+    privacy,
     admin,
 )
 DESCRIPTION = """Watches the decisions of deployed models and tells people, with evidence that others can check,
@@ -143,6 +147,7 @@ def _bring_up(settings: Settings) -> None:
     now = telemetry.utc_now()
     ledger_keeper.ensure_key(now)
     account_manager.ensure_admin(now)
+    ledger_keeper.sign_if_due(now)
     # A crash may have left records whose log lines or anchors are missing.
     compliance_logger.publish()
     if settings.clock_enabled:

@@ -1,4 +1,4 @@
-"""Says of one record, or of all, whether row, line, chain, anchor, alert text and audit are what was recorded.
+"""Says of one record, or of all, whether row, line, chain, anchor, alert text, audit and ledger are what was recorded.
 
 Row and line hold the same record twice, each beside its hash. When they differ, the one that has its own hash and is vouched for
 by others (the next record's prev_hash, in its row and in its line, and the anchor) is right, and the other was altered.
@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairlens_backend import blockchain_anchor, evidence_files, telemetry
+from fairlens_backend import blockchain_anchor, evidence_files, ledger_reader, telemetry
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
 from fairlens_backend.evidence_publisher import hash_of, line_of
 from fairlens_backend.security_utils import canonical_json, decrypt_text, sha256_hex
@@ -16,7 +16,7 @@ from fairlens_backend.storage import checks, evidence
 from fairlens_backend.storage.session import read_snapshot
 from fairlens_backend.storage.tables import FairnessCheck
 
-PARTS = ("row", "line", "chain", "anchor", "alert_text", "audit")
+PARTS = ("row", "line", "chain", "anchor", "alert_text", "audit", "ledger")
 NAMES = {
     "row": "the row in the database",
     "line": "the line in the compliance log",
@@ -24,6 +24,7 @@ NAMES = {
     "anchor": "the anchor",
     "alert_text": "the encrypted alert text",
     "audit": "the stored audit",
+    "ledger": "the ledger",
 }
 Part = dict[str, Any]
 
@@ -44,7 +45,7 @@ def verify_record(record_id: str, tenant: str = "default") -> dict[str, Any]:
     Returns
     -------
     dict of record_id, valid, pending (its line and anchor are still to be written), parts {row, line, chain, anchor, alert_text,
-    audit: {ok, reason}}, failed (names of parts), message (a sentence that names what was altered)
+    audit, ledger: {ok, reason}}, failed (names of parts), message (a sentence that names what was altered)
 
     Raises
     ------
@@ -84,6 +85,7 @@ def _check(row: FairnessCheck | None, lines: list[bytes], record_id: str) -> tup
         "anchor": _anchor_part(right),
         "alert_text": _part(_alert_fault(right, row)),
         "audit": _part(_audit_fault(right)),
+        "ledger": _part(ledger_reader.fault_of_record(right.record, right.hash_value)),
     }
     return parts, any(part.get("pending", False) for part in parts.values())
 
@@ -260,4 +262,4 @@ def _sentence(record_id: str, parts: dict[str, Part], failed: list[str], pending
         return f"Record {record_id} is not as it was recorded. Altered: {named}."
     if pending:
         return f"Record {record_id} is unaltered; its line and anchor are still to be written."
-    return f"Record {record_id} is unaltered: row, line, chain, anchor, alert text and audit agree."
+    return f"Record {record_id} is unaltered: row, line, chain, anchor, alert text, audit and ledger agree."

@@ -4,7 +4,7 @@ import shutil
 from datetime import datetime
 from typing import Any
 
-from fairlens_backend import compliance_logger, config, counts_gauge, job_runner
+from fairlens_backend import compliance_logger, config, counts_gauge, job_runner, ledger_keeper
 from fairlens_backend.errors import ConfigurationError, FairLensError
 from fairlens_backend.storage import migrate, redis_link, session
 
@@ -17,7 +17,7 @@ def check(now: datetime) -> dict[str, dict[str, Any]]:
     `ok` is False where nothing can be audited. It is None where the server works without the part, and `status` says how well:
     ok, disabled, degraded or failed.
     """
-    parts = {"database": _database(), "ledger": _ledger(), "disk": _disk(), "redis": redis_health()}
+    parts = {"database": _database(), "ledger": _ledger(now), "disk": _disk(), "redis": redis_health()}
     if parts["database"]["ok"]:
         parts |= {"counts": _counts(now), "jobs": {"ok": None, **job_runner.health(now)}}
     return parts
@@ -60,9 +60,10 @@ def _database() -> dict[str, Any]:
     return {"ok": True, "kind": session.engine().dialect.name}
 
 
-def _ledger() -> dict[str, Any]:
+def _ledger(now: datetime) -> dict[str, Any]:
     try:
-        return compliance_logger.health()
+        files, tree = compliance_logger.health(), ledger_keeper.health(now)
+        return {**files, "ok": files["ok"] and tree["ok"], "tree": tree}
     except FairLensError as error:
         return {"ok": False, "reason": error.message}
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from fairlens_backend import compliance_logger, evidence_files
+from fairlens_backend import compliance_logger, evidence_files, ledger_keeper
 from fairlens_backend.storage import session
 from fairlens_backend.storage.session import current_session, unit_of_work
 from fairlens_backend.storage.tables import Audit, FairnessCheck
@@ -44,9 +44,20 @@ def add(
     }  # fmt: skip
     with unit_of_work():
         current_session().add(
-            Audit(audit_id=f"aud-{number}", tenant=tenant, created_at=NOW, result=result, counts=counts)
+            Audit(
+                audit_id=f"aud-{number}",
+                tenant=tenant,
+                model=model,
+                submitted=True,
+                created_at=NOW,
+                result=result,
+                counts=counts,
+            )
         )
-        return compliance_logger.log_event(event, now=NOW + timedelta(seconds=number))
+        now = NOW + timedelta(seconds=number)
+        record = compliance_logger.log_event(event, now=now)
+        ledger_keeper.record_check(tenant, record, now)
+        return record
 
 
 def rows() -> list[dict[str, Any]]:

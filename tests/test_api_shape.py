@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 
 from fairlens_backend import config, credentials, telemetry
 from fairlens_backend.auth import access_of
+from fairlens_backend.storage import outbox
+from fairlens_backend.storage.session import unit_of_work
 from fairlens_backend.storage import job_queue
 from tests.api import (
     EVALUATE,
@@ -25,6 +27,7 @@ from tests.api import (
     submission,
 )
 
+ALERT_TARGET = {"channel": "webhook", "url": "http://127.0.0.1:1/hook", "secret": "a secret of the receiver"}
 EVENT = {"event_id": "e", "model_id": "loan_model", "prediction": {"label": 1}}
 TEXT = {"/metrics", "/v1/metrics/fairness/<string:id>"}
 HTML = {"/docs", "/docs/ui/<path:name>", "/static/<path:filename>"}
@@ -79,6 +82,12 @@ ROUTES = [
     get("/api/verify_alert/<string:record_id>", "auditor", "/api/verify_alert/" + "x" * 65, path="/api/verify_alert/{record_id}"),
     get("/api/alerts/<string:record_id>/text", "auditor", f"/api/alerts/{'x' * 65}/text", path="/api/alerts/{record_id}/text"),
     get("/api/get_anchor/<string:hash>", None, "/api/get_anchor/xyz", path="/api/get_anchor/{hash}"),
+    get("/v1/ledger/head", "auditor", "format=xml"),
+    get("/v1/ledger/entries", "auditor", "start=-1"),
+    get("/v1/ledger/proof/inclusion", "auditor", "/v1/ledger/proof/inclusion?index=0&tree_size=0", path="/v1/ledger/proof/inclusion?index=0"),
+    get("/v1/ledger/proof/consistency", "auditor", "/v1/ledger/proof/consistency?first=0",
+        path="/v1/ledger/proof/consistency?first=1"),
+    get("/v1/ledger/key", "monitor", None),
     post("/api/admin/users", "admin", {"username": "{new_name}", "password": PASSWORD, "role": "monitor"},
          {"username": "a b", "password": PASSWORD, "role": "monitor"}, 201),
     get("/api/admin/users", "admin", "limit=many"),
@@ -103,6 +112,12 @@ ROUTES = [
     get("/v1/models/<string:id>/windows", "monitor", "/v1/models/hiring/windows?state=lost", path="/v1/models/hiring/windows"),
     post("/v1/predictions/ingest", "monitor", [EVENT], []),
     post("/v1/predictions/ground_truth", "monitor", {"labels": [{"event_id": "e", "label": 1}]}, {"labels": []}),
+    post("/v1/predictions/attributes", "admin", {"attributes": [{"event_id": "e", "attributes": {"race": "x"}}]},
+         {"attributes": []}),
+    get("/v1/tenant/privacy", "admin", None),
+    Route("PUT", "/v1/tenant/privacy", "admin", {"json": {"store_features": False}}, {"json": {"proxies": {"gender": "on"}}}),
+    get("/v1/models/<string:id>/proxy_estimates", "monitor", "/v1/models/loan_model/proxy_estimates?window_hours=0",
+        path="/v1/models/{proxied}/proxy_estimates?window_hours=2"),
     get("/v1/dead_letters", "admin", "cursor=none"),
     post("/v1/dead_letters/<id>/replay", "admin", {"event": EVENT}, {"event": 5}, path="/v1/dead_letters/{letter_id}/replay"),
     Route("DELETE", "/v1/dead_letters/<id>", "admin", path="/v1/dead_letters/{letter_id}", bad_path="/v1/dead_letters/first"),
@@ -114,6 +129,26 @@ ROUTES = [
         path="/v1/audits/{audit_id}/estimates?attribute=race"),
     get("/v1/audits/<string:id>/decomposition", "monitor", "/v1/audits/aud_x/decomposition?attribute=race",
         path="/v1/audits/{crossed_id}/decomposition?attribute=race&stratum=region"),
+    get("/v1/compliance/report/<string:model_id>", "auditor", "/v1/compliance/report/hiring?start_date=2025-02-01&end_date=2025-01-01",
+        path="/v1/compliance/report/hiring?start_date=2025-01-01&end_date=2025-01-31"),
+    get("/v1/alerts", "monitor", "state=loud"),
+    get("/v1/alerts/<string:id>", "monitor", "/v1/alerts/" + "x" * 65, path="/v1/alerts/{alert_id}"),
+    post("/v1/alerts/<string:id>/acknowledge", "auditor", {}, {"reason": ""}, path="/v1/alerts/{alert_id}/acknowledge"),
+    post("/v1/alerts/<string:id>/silence", "auditor", {"hours": 1, "reason": "known"}, {"hours": 0, "reason": "known"},
+         path="/v1/alerts/{alert_id}/silence"),
+    post("/v1/alerts/<string:id>/resolve", "auditor", {"reason": "went back"}, {"reason": 5}, path="/v1/alerts/{alert_id}/resolve"),
+    post("/v1/alerts/<string:id>/reopen", "auditor", {"reason": "too early"}, {}, path="/v1/alerts/{closed_alert_id}/reopen"),
+    get("/v1/alerts/routes", "admin", "limit=0"),
+    post("/v1/alerts/routes", "admin", {"name": "on call", "target": ALERT_TARGET}, {"name": "on call", "target": {"channel": "fax"}}, 201),
+    Route("PATCH", "/v1/alerts/routes/<int:id>", "admin", {"json": {"enabled": False}}, {"json": {"enabled": "no"}},
+          path="/v1/alerts/routes/{route_id}"),
+    Route("DELETE", "/v1/alerts/routes/<int:id>", "admin", path="/v1/alerts/routes/{route_id}", bad_path="/v1/alerts/routes/0"),
+    post("/v1/alerts/test", "admin", {"route_id": "{route_id}"}, {"channel": "fax"}),
+    get("/v1/alerts/dead_letters", "admin", "cursor=none"),
+    Route("POST", "/v1/alerts/dead_letters/<int:id>/retry", "admin", path="/v1/alerts/dead_letters/{dead_id}/retry",
+          bad_path="/v1/alerts/dead_letters/0/retry"),
+    Route("DELETE", "/v1/alerts/dead_letters/<int:id>", "admin", path="/v1/alerts/dead_letters/{dead_id}",
+          bad_path="/v1/alerts/dead_letters/0"),
     get("/v1/metrics", "monitor", None),
     get("/v1/metrics/<string:name>", "monitor", "value=-1", path="/v1/metrics/dir"),
     get("/v1/jobs", "auditor", "state=lost"),
@@ -154,7 +189,9 @@ def known(app: Flask, people: People, loan_model: dict[str, Any]) -> dict[str, s
         "key": key["key"],
         "username": people.monitor.username,
         "letter_id": dead_letter(people),
+        **alert_names(people),
         **jobs_of(people),
+        "proxied": proxied(people),
         "new_name": f"new-{people.tenant}",
         "refresh_token": people.monitor.refresh_token,
     }
@@ -182,6 +219,29 @@ def jobs_of(people: People) -> dict[str, str]:
         "dead_job_id": ended,
         **{name: str(day.date()) for name, day in days.items()},
     }
+
+
+def proxied(people: People) -> str:
+    """A model with a decision whose gender is known by proxy only."""
+    assert_envelope(people.admin.call("PUT", "/v1/tenant/privacy", json={"proxies": {"gender": True}}), 200)
+    event = {**EVENT, "event_id": "by-proxy", "features": {"first_name": "Maria"}}
+    assert_envelope(people.monitor.post("/v1/predictions/ingest", [event]), 200)
+    return "loan_model"
+
+
+def alert_names(people: People) -> dict[str, str]:
+    """An open alert and a closed one of the tenant, a route, and a message that its receiver refused."""
+    route = {"name": "hook", "target": ALERT_TARGET}
+    number = assert_envelope(people.admin.post("/v1/alerts/routes", route), 201)["id"]
+    assert_envelope(people.monitor.post(SUBMIT, submission(model_name="alerting")), 200)
+    found = assert_envelope(people.monitor.get("/v1/alerts", model="alerting"), 200)["items"]
+    closed = found[0]["alert_id"]
+    assert_envelope(people.auditor.post(f"/v1/alerts/{closed}/resolve", {"reason": "for the test"}), 200)
+    with unit_of_work():
+        waiting = outbox.of_order(next(one["alert_id"] for one in found if one["announced_at"]))[0]
+        waiting.dead_at = telemetry.utc_now()
+    names = {"alert_id": found[1]["alert_id"], "closed_alert_id": closed}
+    return {**names, "route_id": number, "dead_id": str(waiting.id)}
 
 
 def filled(value: Any, known: dict[str, str]) -> Any:

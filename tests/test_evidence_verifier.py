@@ -14,7 +14,7 @@ from fairlens_backend.storage.session import unit_of_work
 from tests import evidence_kit as kit
 from tests.evidence_kit import NOW, TENANT, add
 
-PARTS = ["row", "line", "chain", "anchor", "alert_text", "audit"]
+PARTS = ["row", "line", "chain", "anchor", "alert_text", "audit", "ledger"]
 
 
 @pytest.fixture

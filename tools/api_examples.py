@@ -7,10 +7,17 @@ is a variable: `$NAME` in the shell, `{{name}}` in Postman.
 from dataclasses import dataclass, field
 from typing import Any
 
+from fairlens_backend.schemas.alerts import RESOLVE_EXAMPLE, ROUTE_EXAMPLE, SILENCE_EXAMPLE, TEST_EXAMPLE
 from fairlens_backend.schemas.audits import DRY_RUN_EXAMPLE, WINDOW_EXAMPLE
 from fairlens_backend.schemas.backtest import BACKTEST_EXAMPLE
 from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
-from fairlens_backend.schemas.events import EVENT_EXAMPLE, EVENT_TABLE_EXAMPLE, LABELS_EXAMPLE
+from fairlens_backend.schemas.events import (
+    ATTRIBUTES_EXAMPLE,
+    EVENT_EXAMPLE,
+    EVENT_TABLE_EXAMPLE,
+    LABELS_EXAMPLE,
+)
+from fairlens_backend.schemas.privacy import PRIVACY_EXAMPLE
 from fairlens_backend.schemas.jobs import REBUILD_EXAMPLE
 from fairlens_backend.schemas.schedules import SCHEDULE_EXAMPLE
 
@@ -52,7 +59,16 @@ EXAMPLES: tuple[Example, ...] = (
         keeps={"record": "data.record_id", "hash": "data.evidence.hash", "audit": "data.audit_id"},
     ),
     Example("POST", "/api/submit_predictions", SUBMIT_EXAMPLE),
+    Example("PUT", "/v1/tenant/privacy", PRIVACY_EXAMPLE),
+    Example("GET", "/v1/tenant/privacy"),
     Example("POST", "/v1/predictions/ingest", EVENT_TABLE_EXAMPLE),
+    Example(
+        "GET",
+        "/v1/models/{id}/proxy_estimates",
+        values={"id": "hiring"},
+        query={"attribute": "sex", "window_hours": "8760"},
+    ),
+    Example("POST", "/v1/predictions/attributes", ATTRIBUTES_EXAMPLE),
     Example("POST", "/v1/predictions/ground_truth", LABELS_EXAMPLE),
     Example("GET", "/v1/dead_letters", query={"limit": "20"}),
     Example("POST", "/v1/dead_letters/{id}/replay", {"event": EVENT_EXAMPLE}, values={"id": "1"}),
@@ -99,6 +115,26 @@ EXAMPLES: tuple[Example, ...] = (
         values={"id": "loan_model"},
         query={"window_days": "30", "metrics": "dir,spd"},
     ),
+    Example(
+        "GET",
+        "/v1/compliance/report/{model_id}",
+        values={"model_id": "loan_model"},
+        query={"start_date": "2026-01-01", "end_date": "2026-01-31", "format": "json"},
+    ),
+    Example("GET", "/v1/alerts", query={"state": "open", "limit": "20"}, keeps={"alert": "data.items.0.alert_id"}),
+    Example("GET", "/v1/alerts/{id}", values={"id": "<alert>"}),
+    Example("POST", "/v1/alerts/{id}/acknowledge", {"reason": "I look at it"}, values={"id": "<alert>"}),
+    Example("POST", "/v1/alerts/{id}/silence", SILENCE_EXAMPLE, values={"id": "<alert>"}),
+    Example("POST", "/v1/alerts/{id}/resolve", RESOLVE_EXAMPLE, values={"id": "<alert>"}),
+    Example("POST", "/v1/alerts/{id}/reopen", {"reason": "it is back"}, values={"id": "<alert>"}),
+    Example("POST", "/v1/alerts/routes", ROUTE_EXAMPLE, keeps={"route": "data.id"}),
+    Example("GET", "/v1/alerts/routes", query={"limit": "20"}),
+    Example("PATCH", "/v1/alerts/routes/{id}", {"enabled": False}, values={"id": "<route>"}),
+    Example("POST", "/v1/alerts/test", TEST_EXAMPLE),
+    Example("DELETE", "/v1/alerts/routes/{id}", values={"id": "<route>"}),
+    Example("GET", "/v1/alerts/dead_letters", query={"limit": "20"}),
+    Example("POST", "/v1/alerts/dead_letters/{id}/retry", values={"id": "1"}),
+    Example("DELETE", "/v1/alerts/dead_letters/{id}", values={"id": "2"}),
     Example("GET", "/v1/metrics"),
     Example("GET", "/v1/metrics/{name}", values={"name": "dir"}, query={"value": "0.72"}),
     Example("GET", "/api/monitor_fairness", query={"scenario": "drifted", "n_samples": "1000"}),
@@ -109,6 +145,11 @@ EXAMPLES: tuple[Example, ...] = (
     Example("GET", "/api/verify_alert/{record_id}", values={"record_id": "<record>"}),
     Example("GET", "/api/alerts/{record_id}/text", values={"record_id": "<record>"}),
     Example("GET", "/api/get_anchor/{hash}", values={"hash": "<hash>"}),
+    Example("GET", "/v1/ledger/head", keeps={"tree_size": "data.tree_size"}),
+    Example("GET", "/v1/ledger/entries", query={"start": "0", "end": "1"}),
+    Example("GET", "/v1/ledger/proof/inclusion", query={"index": "0", "tree_size": "<tree_size>"}),
+    Example("GET", "/v1/ledger/proof/consistency", query={"first": "1", "second": "<tree_size>"}),
+    Example("GET", "/v1/ledger/key"),
     Example(
         "POST",
         "/api/admin/users",
@@ -142,6 +183,8 @@ VARIABLES = {
     "record": "",
     "hash": "",
     "audit": "",
+    "alert": "",
+    "route": "",
     "key": "",
     "key_id": "",
 }
