@@ -15,15 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 # Two workers on two cores, each with its own BLAS pool, fight for them: 12–31 s became 1–3 s with one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from fairlens_backend.config import load_settings
+# No module is imported under its name: gunicorn takes every name here for one of its settings, `config` is one.
+from fairlens_backend.config import load_settings, use
 from fairlens_backend.errors import ConfigurationError
 
 try:
     _settings = load_settings()
-    from fairlens_backend import config
     from fairlens_backend.storage import redis_link
 
-    config.use(_settings)
+    use(_settings)
     redis_link.check()
     if _settings.production:
         from fairlens_backend.errors import Unavailable

@@ -10,7 +10,7 @@ import pytest
 from fairlens_backend import job_runner, telemetry
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound, Unavailable
 from fairlens_backend.job_steps import Call, Step
-from fairlens_backend.storage import cache, job_queue
+from fairlens_backend.storage import cache, job_queue, redis_link
 from tests.ingest_kit import event, register, send
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -215,3 +215,17 @@ def test_only_known_functions_are_enqueued() -> None:
     """A name without a function is a mistake of the program."""
     with pytest.raises(ValueError, match="no job 'nothing'"):
         job_runner.enqueue("t", "nothing", {}, by="ann", now=NOW)
+
+
+def test_clocks_are_quiet_while_redis_is_away(make_settings: Any, redis_url: str, redis_server: Any) -> None:
+    """Nothing is run and nothing fails at every tick; what was enqueued is run when Redis is back."""
+    make_settings(REDIS_URL=redis_url)
+    put()
+    redis_server.kill()
+    assert run(Work()) == 0
+    job_runner.enqueue_checks(NOW)
+    assert job_runner.purge(NOW) == 0
+    assert job_runner.health(NOW)["status"] == "failed"
+    redis_server.start()
+    redis_link.forget()
+    assert run(Work()) == 3
