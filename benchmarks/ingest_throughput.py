@@ -1,39 +1,42 @@
 """How many single decisions a second are taken through HTTP, durable and counted, against one `add_all` a request.
 
-    .venv/bin/python benchmarks/ingest_throughput.py [--seconds 20] [--workers 2] [--senders 4] [--stored 0]
+    .venv/bin/python -m benchmarks.ingest_throughput [--seconds 20] [--workers 2] [--senders 4] [--postgres]
+        [--stored 5000000] [--open-loop 10000] [--forms rows,columns] [--no-peer]
 
-Starts gunicorn on loopback in an empty folder on SQLite with synchronous=FULL (on PostgreSQL with DATABASE_URL set) and
-sends batches of 500 JSON events of one model from a process of its own on the same machine: as rows, then as columns. The
-peer is a Flask view that reads the same body with Flask's JSON and adds one ORM row an event with `add_all`. Prints events
-a second, p50 and p99 of a batch in milliseconds, the ratio to the peer, and the machine's load beside them. Afterwards the
-counts are compared with what was sent. `--stored N` puts N events in before it measures.
+Starts gunicorn on loopback in an empty folder on SQLite with synchronous=FULL, or with `--postgres` on a PostgreSQL of its
+own with fsync and synchronous_commit on, and sends batches of 500 JSON events of one model from a process of its own on the
+same machine: as rows, then as columns. The peer is a Flask view that reads the same body with Flask's JSON and adds one ORM
+row an event with `add_all`, on the same database.
+
+Prints events a second, p50, p99 and the longest of a batch in milliseconds, the processor time of the server (with
+PostgreSQL's own) and of the sender in microseconds an event, the ratio to the peer, and the machine's load. `--stored N`
+measures rows, fills up to N events and measures rows again. `--open-loop R` sends R events a second at fixed instants;
+latencies count from the instant a batch was due. At the end the counts are compared with what was sent.
 """
 
 import argparse
-import http.client
-import json
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
-from http_latency import PASSWORD, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-BATCH = 500
-INGEST = "/v1/predictions/ingest"
+from _load import BATCH, cpu_seconds, measure
+from http_latency import PASSWORD, free_port
+
+from tests.postgres_server import PostgresServer
+
 PEER = """
 import os
 from datetime import datetime
@@ -43,7 +46,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 class Base(DeclarativeBase):
     pass
 class Event(Base):
-    __tablename__ = "events"
+    __tablename__ = "peer_events"
     event_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     model_id: Mapped[str] = mapped_column(String(100))
     at: Mapped[datetime]
@@ -73,111 +76,12 @@ def ingest():
         session.commit()
     return {"status": "success"}
 """
-
-
-def bodies_as_rows(chance: random.Random) -> bytes:
-    """A batch of events, one object each."""
-    now = datetime.now(UTC).isoformat()
-    events = [
-        {
-            "event_id": str(uuid.UUID(int=chance.getrandbits(128))),
-            "model_id": "hiring",
-            "model_version": "v1",
-            "timestamp": now,
-            "features": {"income": chance.randrange(20_000, 90_000), "years": chance.randrange(40)},
-            "prediction": {
-                "label": chance.choice(("yes", "no")),
-                "score": round(chance.random(), 4),
-                "threshold": 0.5,
-            },
-            "demographic_tags": {"sex": chance.choice("FM"), "age": chance.randrange(18, 80)},
-            "session_context": {"use_case": "hiring"},
-        }
-        for _ in range(BATCH)
-    ]
-    return json.dumps(events).encode()
-
-
-def bodies_as_columns(chance: random.Random) -> bytes:
-    """The same as columns."""
-    now = datetime.now(UTC).isoformat()
-    draw: Callable[[Callable[[], Any]], list[Any]] = lambda one: [one() for _ in range(BATCH)]  # noqa: E731
-    table = {
-        "model_id": "hiring",
-        "model_version": "v1",
-        "use_case": "hiring",
-        "event_id": draw(lambda: str(uuid.UUID(int=chance.getrandbits(128)))),
-        "timestamp": [now] * BATCH,
-        "label": draw(lambda: chance.choice(("yes", "no"))),
-        "score": draw(lambda: round(chance.random(), 4)),
-        "threshold": [0.5] * BATCH,
-        "features": {
-            "income": draw(lambda: chance.randrange(20_000, 90_000)),
-            "years": draw(lambda: chance.randrange(40)),
-        },
-        "demographic_tags": {
-            "sex": draw(lambda: chance.choice("FM")),
-            "age": draw(lambda: chance.randrange(18, 80)),
-        },
-    }
-    return json.dumps(table).encode()
-
-
-def send(port: int, headers: dict[str, str], form: str, seconds: float, senders: int) -> None:
-    """The load: keep-alive connections that each send the next batch when the last is answered; prints what it took."""
-    make = bodies_as_rows if form == "rows" else bodies_as_columns
-    took: list[float] = []
-    failed: list[int] = []
-    # Made before: the generator shares the cores with the server.
-    ready = [
-        make(random.Random(f"{form} {seconds} {os.getpid()} {k}"))
-        for k in range(int(seconds * 240) + senders)
-    ]
-    end = time.perf_counter() + seconds
-    started = time.perf_counter()
-
-    def work() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        while time.perf_counter() < end and ready:
-            body, begun = ready.pop(), time.perf_counter()
-            connection.request("POST", INGEST, body, {"Content-Type": "application/json", **headers})
-            answer = connection.getresponse()
-            answer.read()
-            took.append(time.perf_counter() - begun)
-            if answer.status != 200:
-                failed.append(answer.status)
-
-    threads = [threading.Thread(target=work) for _ in range(senders)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(
-        json.dumps(
-            {"took": took, "failed": failed, "elapsed": time.perf_counter() - started, "left": len(ready)}
-        )
-    )
-
-
-def measure(
-    port: int, headers: dict[str, str], form: str, seconds: float, senders: int
-) -> tuple[float, list[float]]:
-    """Events a second and the seconds of each batch, sent by a process of its own."""
-    arguments = [str(port), json.dumps(headers), form, str(seconds), str(senders)]
-    run = subprocess.run(
-        [sys.executable, __file__, "--send", *arguments], capture_output=True, text=True, check=True
-    )
-    said = json.loads(run.stdout)
-    if said["failed"] or not said["left"]:
-        sys.exit(
-            f"{form}: {len(said['failed'])} batches failed {said['failed'][:5]}, {said['left']} left to send"
-        )
-    return len(said["took"]) * BATCH / said["elapsed"], said["took"]
+COLUMNS = ("what", "events/s", "p50 ms", "p99 ms", "max ms", "server µs", "sender µs", "load")
 
 
 @contextmanager
-def served(target: str, folder: Path, environ: dict[str, str], workers: int) -> Iterator[int]:
-    """gunicorn on a port of loopback, ready; stopped at the end."""
+def served(target: str, folder: Path, environ: dict[str, str], workers: int) -> Iterator[tuple[int, int]]:
+    """gunicorn on a port of loopback, ready: its port and process; stopped at the end."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), target]
     command += ["--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--log-level", "error"]
@@ -194,10 +98,33 @@ def served(target: str, folder: Path, environ: dict[str, str], workers: int) -> 
                 time.sleep(0.05)
         else:
             sys.exit("the server did not start within 120 s")
-        yield port
+        yield port, server.pid
     finally:
         server.terminate()
         server.wait()
+
+
+@contextmanager
+def database(wanted: bool) -> Iterator[tuple[str, int | None]]:
+    """The address and the process of a PostgreSQL that waits for the disk, or of none."""
+    if not wanted:
+        yield "", None
+        return
+    server = PostgresServer(durable=True)
+    try:
+        yield server.url, server.pid
+    finally:
+        server.remove()
+
+
+def settings(folder: Path, url: str) -> dict[str, str]:
+    """The environment of both servers."""
+    return {
+        "DATA_DIR": str(folder / "data"), "MODELS_DIR": str(folder / "models"), "ADMIN_PASSWORD": PASSWORD,
+        "DATABASE_URL": url, "LOG_LEVEL": "error", "RATE_LIMIT_INGEST": "10000000 per minute",
+        "RATE_LIMIT_DEFAULT": "10000000 per minute", "OMP_NUM_THREADS": "1", "AUDIT_DEFAULT": "false",
+        "PEER_URL": url or f"sqlite:///{folder / 'peer.db'}",
+    }  # fmt: skip
 
 
 def log_in(port: int) -> dict[str, str]:
@@ -211,7 +138,7 @@ def log_in(port: int) -> dict[str, str]:
         "model_name": "hiring",
         "version": "v1",
         "columns": {"decision": "hired", "protected": ["sex", "age"]},
-        "favourable": {"decision": ["yes"]},
+        "favourable": {"decision": ["yes"], "truth": ["good"]},
         "group_definitions": {"age": {"bands": [18, 30, 40, 50, 60]}},
     }
     requests.post(f"{base}/api/models/register", json=model, headers=bearer, timeout=60).raise_for_status()
@@ -221,70 +148,105 @@ def log_in(port: int) -> dict[str, str]:
     return {"X-Api-Key": made.json()["data"]["key"]}
 
 
-def told(name: str, speed: float, took: list[float]) -> str:
+class Run:
+    """One server under load: measures, tells, and remembers how much was sent."""
+
+    def __init__(self, port: int, pids: list[int], headers: dict[str, str], senders: int) -> None:
+        self.port, self.pids, self.headers, self.senders, self.sent = port, pids, headers, senders, 0
+
+    def told(
+        self, name: str, form: str, seconds: float, peer: float | None = None, rate: float | None = None
+    ) -> float:
+        """Measure, print one line of the table, and give events a second."""
+        before = sum(cpu_seconds(pid) for pid in self.pids)
+        said = measure(
+            self.port, self.headers, form, seconds, self.senders if rate is None else 4 * self.senders, rate
+        )
+        server = sum(cpu_seconds(pid) for pid in self.pids) - before
+        n = len(said["took"]) * BATCH
+        self.sent += n
+        speed, cuts = n / said["elapsed"], statistics.quantiles(said["took"], n=100)
+        figures = (
+            f"{speed:,.0f}", f"{cuts[49] * 1e3:.0f}", f"{cuts[98] * 1e3:.0f}", f"{max(said['took']) * 1e3:.0f}",
+            f"{server / n * 1e6:.1f}", f"{said['cpu'] / n * 1e6:.1f}", f"{os.getloadavg()[0]:.1f}",
+        )  # fmt: skip
+        ratio = f"   {speed / peer:.1f} times the peer" if peer else ""
+        print(line(name, *figures) + ratio, flush=True)
+        return speed
+
+
+def line(name: str, *figures: str) -> str:
     """One line of the table."""
-    cuts = statistics.quantiles(took, n=100)
-    load = os.getloadavg()[0]
-    return f"{name:28}{speed:>12,.0f}{cuts[49] * 1000:>10.0f}{cuts[98] * 1000:>10.0f}{load:>8.1f}"
+    return f"{name:34}" + "".join(f"{one:>11}" for one in figures)
 
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--senders", type=int, default=4)
     parser.add_argument("--stored", type=int, default=0)
+    parser.add_argument("--open-loop", type=float, default=0)
+    parser.add_argument("--forms", default="rows,columns")
+    parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--no-peer", action="store_true")
     wanted = parser.parse_args()
-    database = os.environ.get("DATABASE_URL", "")
-    print(f"{'what':28}{'events/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'load':>8}")
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    print(line(*COLUMNS), flush=True)
+    with tempfile.TemporaryDirectory() as made, database(wanted.postgres) as (url, database_pid):
+        folder, also = Path(made), [] if database_pid is None else [database_pid]
         (folder / "peer.py").write_text(PEER)
-        environ = {
-            "DATA_DIR": str(folder / "data"), "MODELS_DIR": str(folder / "models"), "ADMIN_PASSWORD": PASSWORD,
-            "LOG_LEVEL": "error", "RATE_LIMIT_INGEST": "10000000 per minute", "OMP_NUM_THREADS": "1",
-            "PEER_URL": database or f"sqlite:///{folder / 'peer.db'}",
-        }  # fmt: skip
-        with served("peer:app", folder, environ, wanted.workers) as port:
-            peer, took = measure(port, {}, "rows", wanted.seconds, wanted.senders)
-            print(told("peer: add_all a request", peer, took), flush=True)
-        sent = 0
-        with served("fairlens_backend.app:create_app()", folder, environ, wanted.workers) as port:
-            headers = log_in(port)
-            while sent < wanted.stored:
-                _, took = measure(port, headers, "columns", 30, wanted.senders)
-                sent += len(took) * BATCH
-            for form in ("rows", "columns"):
-                speed, took = measure(port, headers, form, wanted.seconds, wanted.senders)
-                sent += len(took) * BATCH
-                ratio = f"   {speed / peer:.1f} times the peer"
-                print(told(f"FairLens: {form}", speed, took) + ratio, flush=True)
-        verify(environ, sent)
+        environ = settings(folder, url)
+        peer = None
+        if not wanted.no_peer:
+            with served("peer:app", folder, environ, wanted.workers) as (port, pid):
+                peer = Run(port, [pid, *also], {}, wanted.senders).told(
+                    "peer: add_all a request", "rows", wanted.seconds
+                )
+        with served("fairlens_backend.app:create_app()", folder, environ, wanted.workers) as (port, pid):
+            run = Run(port, [pid, *also], log_in(port), wanted.senders)
+            _measure_all(run, wanted, peer)
+        verify(environ, run.sent)
+
+
+def _measure_all(run: Run, wanted: argparse.Namespace, peer: float | None) -> None:
+    run.told("warming up", "columns", 2)
+    for form in wanted.forms.split(","):
+        run.told(f"FairLens: {form}", form, wanted.seconds, peer)
+    if wanted.open_loop:
+        run.told(
+            f"open loop, {wanted.open_loop:,.0f} a second", "rows", wanted.seconds, rate=wanted.open_loop
+        )
+    if wanted.stored:
+        early = run.told(f"rows, {run.sent:,} stored", "rows", wanted.seconds)
+        while run.sent < wanted.stored:
+            run.sent += len(measure(run.port, run.headers, "columns", 10, run.senders)["took"]) * BATCH
+        late = run.told(f"rows, {run.sent:,} stored", "rows", wanted.seconds)
+        print(f"{late / early:.0%} of the speed at the start")
 
 
 def verify(environ: dict[str, str], sent: int) -> None:
-    """The counts hold what was sent, no more and no less."""
+    """The counts hold what was sent, no more and no less, and are those of the raw rows."""
     os.environ.update(environ)
-    sys.path.insert(0, str(ROOT))
-    from datetime import timedelta
-
     from fairlens_backend import count_keeper
 
     today = datetime.now(UTC).replace(second=0, microsecond=0)
     begun = time.perf_counter()
-    window = (today - timedelta(days=30), today + timedelta(minutes=5))
+    window: Any = (today - timedelta(days=30), today + timedelta(minutes=5))
     table = count_keeper.window_table("default", "hiring", *window)
-    seconds = time.perf_counter() - begun
+    read_s, begun = time.perf_counter() - begun, time.perf_counter()
+    days = [today.date() - timedelta(days=1), today.date()]
+    checked = [one for day in days for one in count_keeper.check_counts("default", "hiring", day)]
+    recount_s, rows = time.perf_counter() - begun, sum(one["rows"] for one in checked)
     print(
-        f"{sent:,} events sent, {table.total:,} counted; the window of 30 days read in {seconds * 1000:.0f} ms"
+        f"{sent:,} events sent, {table.total:,} counted (30 days read in {read_s * 1e3:.0f} ms), {rows:,} rows recounted in"
+        f" {recount_s:.2f} s"
     )
-    if table.total != sent:
+    if table.total != sent or rows != sent or not all(one["equal"] for one in checked):
         sys.exit("the counts are wrong")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--send"]:
-        send(int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4], float(sys.argv[5]), int(sys.argv[6]))
-    else:
-        main()
+    main()

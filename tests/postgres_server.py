@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # A crash of a throw-away server may lose everything; waiting for the disk would cost the suite minutes.
 FAST = {
@@ -39,6 +40,100 @@ def why_absent() -> str | None:
     return None
 
 
+# As users have it, but for the small machine: every commit waits for the disk.
+DURABLE = {name: FAST[name] for name in ("listen_addresses", "unix_socket_directories")} | {
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "max_connections": "100",
+}
+
+
+class PostgresServer:
+    """A server in a folder of its own, which can be stopped and started again with its data and port.
+
+    Parameters
+    ----------
+    tmp_dir : where the data folder is made; see `start_postgres`
+    durable : whether commits wait for the disk, and a crash loses nothing
+
+    Raises
+    ------
+    RuntimeError : no server can be started here; the message says why
+    """
+
+    def __init__(self, tmp_dir: Path | None = None, *, durable: bool = False) -> None:
+        reason, bin_folder = why_absent(), binaries()
+        if reason is not None or bin_folder is None:
+            raise RuntimeError(reason or "PostgreSQL is not installed")
+        self._bin = bin_folder
+        account = _server_account() if os.geteuid() == 0 else None
+        parent = (
+            tmp_dir if tmp_dir is not None and (account is None or _everyone_may_enter(tmp_dir)) else None
+        )
+        self.folder = Path(tempfile.mkdtemp(prefix="fairlens-pg-", dir=parent))
+        self._identity: dict[str, Any] = {}
+        if account is not None:
+            os.chown(self.folder, account.pw_uid, account.pw_gid)
+            self._identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        self._options = DURABLE if durable else FAST
+        initdb = [bin_folder / "initdb", "-D", self.folder / "data", "-U", "fairlens", "-A", "trust"]
+        initdb += ["-E", "UTF8", "--no-locale", "-N"]
+        made = subprocess.run(
+            initdb, cwd=self.folder, capture_output=True, text=True, check=False, **self._identity
+        )
+        if made.returncode != 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise RuntimeError(f"initdb failed: {made.stderr.strip()}")
+        for _ in range(3):  # a port that was free may be taken before the server binds it
+            self.port = _free_port()
+            if self.start():
+                return
+        text = (self.folder / "server.log").read_text(errors="replace")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        raise RuntimeError(f"PostgreSQL did not start: {text[-2000:]}")
+
+    @property
+    def url(self) -> str:
+        """Its address, the same after a new start."""
+        return f"postgresql+psycopg://fairlens@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """The process that the others of the server are below."""
+        return self._server.pid
+
+    def start(self) -> bool:
+        """Start it on its data; whether it accepts sessions."""
+        options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
+        command = [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), *options]
+        with (self.folder / "server.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._identity,
+            )
+        return _answers(self._server, self._bin, self.port)
+
+    def halt(self) -> None:
+        """Stop it; its data stay."""
+        if self._server.poll() is None:
+            self._server.send_signal(2)  # SIGINT is PostgreSQL's fast shutdown: open sessions are ended
+            try:
+                self._server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+
+    def remove(self) -> None:
+        """Stop it and delete its data."""
+        self.halt()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 def start_postgres(tmp_dir: Path | None = None) -> tuple[str, Callable[[], None]] | str:
     """Start an empty server; returns its address and the function that stops and removes it.
 
@@ -52,63 +147,10 @@ def start_postgres(tmp_dir: Path | None = None) -> tuple[str, Callable[[], None]
     (url, stop), or the reason as a str when no server can be started here
     """
     reason = why_absent()
-    bin_folder = binaries()
-    if reason is not None or bin_folder is None:
-        return reason or "PostgreSQL is not installed"
-    account = _server_account() if os.geteuid() == 0 else None
-    parent = tmp_dir if tmp_dir is not None and (account is None or _everyone_may_enter(tmp_dir)) else None
-    folder = Path(tempfile.mkdtemp(prefix="fairlens-pg-", dir=parent))
-    identity: dict[str, object] = {}
-    if account is not None:
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-    data = folder / "data"
-    initdb = [
-        bin_folder / "initdb",
-        "-D",
-        data,
-        "-U",
-        "fairlens",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--no-locale",
-        "-N",
-    ]
-    made = subprocess.run(initdb, cwd=folder, capture_output=True, text=True, check=False, **identity)  # type: ignore[call-overload]
-    if made.returncode != 0:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise RuntimeError(f"initdb failed: {made.stderr.strip()}")
-
-    log_path = folder / "server.log"
-    for _ in range(3):  # a port that was free may be taken before the server binds it
-        port = _free_port()
-        options = [part for name, value in FAST.items() for part in ("-c", f"{name}={value}")]
-        with log_path.open("ab") as log:
-            server = subprocess.Popen(  # type: ignore[call-overload]
-                [bin_folder / "postgres", "-D", data, "-p", str(port), *options],
-                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **identity,
-            )  # fmt: skip
-        if _answers(server, bin_folder, port):
-            break
-    else:
-        text = log_path.read_text(errors="replace")
-        shutil.rmtree(folder, ignore_errors=True)
-        raise RuntimeError(f"PostgreSQL did not start: {text[-2000:]}")
-
-    def stop() -> None:
-        if server.poll() is None:
-            server.send_signal(2)  # SIGINT is PostgreSQL's fast shutdown: open sessions are ended
-            try:
-                server.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    return f"postgresql+psycopg://fairlens@127.0.0.1:{port}/postgres", stop
+    if reason is not None:
+        return reason
+    server = PostgresServer(tmp_dir)
+    return server.url, server.remove
 
 
 def _server_account() -> pwd.struct_passwd | None:
