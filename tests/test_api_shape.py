@@ -11,9 +11,8 @@ from flask.testing import FlaskClient
 
 from fairlens_backend import config, credentials, telemetry
 from fairlens_backend.auth import access_of
-from fairlens_backend.storage import outbox
+from fairlens_backend.storage import job_queue, outbox
 from fairlens_backend.storage.session import unit_of_work
-from fairlens_backend.storage import job_queue
 from tests.api import (
     EVALUATE,
     PASSWORD,
@@ -248,6 +247,8 @@ def filled(value: Any, known: dict[str, str]) -> Any:
     """The request with the names of this tenant in it."""
     if isinstance(value, dict):
         return {name: filled(inner, known) for name, inner in value.items()}
+    if value == "{route_id}":  # a number in a body, not in a path
+        return int(known["route_id"])
     return value.format(**known) if isinstance(value, str) and "{" in value else value
 
 

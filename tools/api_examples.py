@@ -17,8 +17,8 @@ from fairlens_backend.schemas.events import (
     EVENT_TABLE_EXAMPLE,
     LABELS_EXAMPLE,
 )
-from fairlens_backend.schemas.privacy import PRIVACY_EXAMPLE
 from fairlens_backend.schemas.jobs import REBUILD_EXAMPLE
+from fairlens_backend.schemas.privacy import PRIVACY_EXAMPLE
 from fairlens_backend.schemas.schedules import SCHEDULE_EXAMPLE
 
 
@@ -121,7 +121,12 @@ EXAMPLES: tuple[Example, ...] = (
         values={"model_id": "loan_model"},
         query={"start_date": "2026-01-01", "end_date": "2026-01-31", "format": "json"},
     ),
-    Example("GET", "/v1/alerts", query={"state": "open", "limit": "20"}, keeps={"alert": "data.items.0.alert_id"}),
+    Example(
+        "GET",
+        "/v1/alerts",
+        query={"state": "open", "limit": "20"},
+        keeps={"alert": "data.items[0]?.alert_id"},
+    ),
     Example("GET", "/v1/alerts/{id}", values={"id": "<alert>"}),
     Example("POST", "/v1/alerts/{id}/acknowledge", {"reason": "I look at it"}, values={"id": "<alert>"}),
     Example("POST", "/v1/alerts/{id}/silence", SILENCE_EXAMPLE, values={"id": "<alert>"}),

@@ -168,6 +168,17 @@ class RegisterRequest(Declarations):
         Literal["hiring", "lending", "healthcare", "criminal_justice", "content_recommendation"] | None
     ) = None
     description: Annotated[str, Field(max_length=2000)] | None = None
+    normalise_groups: bool | None = Field(
+        None,
+        description="single decisions: words and codes of sex, race and age are brought to groups, spelled as the reference"
+        " group is; left out: yes. false: values are groups as they come",
+    )
+    sex_codes: Literal["iso_5218"] | None = Field(
+        None, description="single decisions: 0, 1, 2 and 9 are not known, male, female and not applicable"
+    )
+    store_features: bool | None = Field(
+        None, description="single decisions: whether features and tags are kept, personal data as tokens; left out: yes"
+    )
     metadata: dict[str, Any] | None = Field(
         None, description="whatever else the owner wants to keep beside it, up to 65,536 characters as JSON"
     )

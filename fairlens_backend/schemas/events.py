@@ -123,7 +123,8 @@ EVENT_TABLE_EXAMPLE: dict[str, Any] = {
     "timestamp": ["2026-03-01T09:30:00Z", 1772357400.5, "2026-03-01T10:30:01+01:00", 1772357402],
     "label": ["yes", "no", "yes", "no"],
     "score": [0.81, 0.2, 81, 20],
-    "demographic_tags": {"sex": ["female", "male", "male", "female"]},
+    "features": {"years_employed": [4, 11, 2, 7], "first_name": ["Maria", "John", "Paul", "Anna"]},
+    "demographic_tags": {"sex": ["female", None, "male", "female"]},
 }
 LABELS_EXAMPLE: dict[str, Any] = {"labels": [{"event_id": "event-1", "label": "yes"}]}
 ATTRIBUTES_EXAMPLE: dict[str, Any] = {
