@@ -28,6 +28,7 @@ _EXPECTED = {
     "model_type": "a JSON object",
     "model_attributes_type": "a JSON object",
     "datetime_from_date_parsing": "a time with its zone (2026-03-01T00:00:00Z)",
+    "datetime_type": "a time with its zone (2026-03-01T00:00:00Z)",
     "datetime_parsing": "a time with its zone (2026-03-01T00:00:00Z)",
     "date_type": "a day (2026-03-01)",
     "date_parsing": "a day (2026-03-01)",
