@@ -3,7 +3,7 @@
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
-from fairlens_backend import backtester, drift_reader, telemetry
+from fairlens_backend import backtester, read_cache, telemetry
 from fairlens_backend.auth import current_caller, require_role
 from fairlens_backend.blueprints._envelope import success
 from fairlens_backend.blueprints._openapi import SECURED, answers
@@ -22,8 +22,11 @@ bp = APIBlueprint("drift", __name__, abp_tags=[Tag(name="drift", description="Ch
 )
 @require_role("monitor")
 def read_drift(path: ModelPath, query: DriftQuery) -> Response:
-    """Series by attribute and metric with CUSUM, ADWIN, breakpoints, trend, pre-alert and prediction, and one grid of all."""
-    found = drift_reader.drift(current_caller().tenant, path.id, query, telemetry.utc_now())
+    """Series by attribute and metric with CUSUM, ADWIN, breakpoints, trend, pre-alert and prediction, and one grid of all.
+
+    Between two audits the same question has the same answer for CACHE_TTL_S seconds.
+    """
+    found = read_cache.drift(current_caller().tenant, path.id, query, telemetry.utc_now())
     warned = [one for one in found["series"] if one["early_warning"]["early_warning"]]
     said = f"{len(found['series'])} series, {len(warned)} with an early warning."
     return success(found, found["reason"] or said)

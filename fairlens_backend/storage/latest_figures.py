@@ -1,10 +1,10 @@
 """A model's newest audit: that of the window that ended last, of that window the newest revision."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from fairlens_backend.storage import figures
 from fairlens_backend.storage.session import current_session
-from fairlens_backend.storage.tables import Audit, AuditFigure
+from fairlens_backend.storage.tables import Audit, AuditFigure, FairnessCheck
 
 
 def newest_audit(tenant: str, model: str) -> Audit | None:
@@ -41,3 +41,11 @@ def _last(
     )
     row = current_session().execute(wanted).first()
     return None if row is None else (row.at, row.id, row.audit_id)
+
+
+def newest_record(tenant: str, model: str) -> int:
+    """The number of the newest record of a model, which every audit adds one to; 0 before the first."""
+    newest = select(func.max(FairnessCheck.id)).where(
+        FairnessCheck.tenant == tenant, FairnessCheck.model == model
+    )
+    return current_session().scalar(newest) or 0
