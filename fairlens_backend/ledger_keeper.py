@@ -77,7 +77,7 @@ def sign_if_due(now: datetime) -> bool:
 
     def due() -> bool:
         newest = ledger_heads.newest()
-        return newest is None or now - _moment(newest.at) >= least
+        return newest is None or now - moment(newest.at) >= least
 
     with read_snapshot():
         if not due():
@@ -155,7 +155,7 @@ def health(now: datetime) -> dict[str, Any]:
     found: dict[str, Any] = {
         "tree_size": size,
         "head_size": None if newest is None else newest.tree_size,
-        "head_age_s": None if newest is None else max(0.0, (now - _moment(newest.at)).total_seconds()),
+        "head_age_s": None if newest is None else max(0.0, (now - moment(newest.at)).total_seconds()),
         "origin": None if key is None else key.name,
     }
     reason = _fault(found) if config.current().clock_enabled else None
@@ -242,5 +242,6 @@ def _origin(seed: bytes) -> str:
     return given
 
 
-def _moment(at: str) -> datetime:
+def moment(at: str) -> datetime:
+    """The time that a head or an entry spells."""
     return datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,3 +104,14 @@ def whole(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return number
+
+
+def moment(text: str) -> datetime:
+    """A time; a day alone is its midnight, and one without a zone is UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time, as in 2026-03-01 or 2026-03-01T06:00:00Z"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fairlens_backend.commands._console import CANNOT_JUDGE, PASSED, Bar, listed, pair, read_settings, write
+from fairlens_backend.commands._console import (
+    CANNOT_JUDGE,
+    PASSED,
+    Bar,
+    listed,
+    moment,
+    pair,
+    read_settings,
+    write,
+)
 from fairlens_backend.errors import InvalidInput
 
 NAME = "backtest"
@@ -126,17 +135,6 @@ def run(wanted: argparse.Namespace) -> int:
     )
     write(text, wanted.output)
     return PASSED if found["status"] == "ok" else CANNOT_JUDGE
-
-
-def moment(text: str) -> datetime:
-    """A time; a day alone is its midnight, and one without a zone is UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time, as in 2026-03-01 or 2026-03-01T06:00:00Z"
-        ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _settings(wanted: argparse.Namespace) -> dict[str, Any]:

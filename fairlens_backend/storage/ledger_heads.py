@@ -1,6 +1,6 @@
 """Signed heads of the ledger, the keys that signed them, and what others said of them. All are only ever added to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
@@ -85,3 +85,22 @@ def attestations(head_id: int) -> Sequence[LedgerAttestation]:
     """What others said of a head, in the order in which it came."""
     wanted = select(LedgerAttestation).where(LedgerAttestation.head_id == head_id)
     return current_session().scalars(wanted.order_by(LedgerAttestation.id)).all()
+
+
+def attested() -> set[int]:
+    """The ids of the heads that somebody else spoke of."""
+    return set(current_session().scalars(select(LedgerAttestation.head_id).distinct()))
+
+
+def outline(first_size: int, last_size: int) -> Iterator[tuple[int, int, str]]:
+    """(id, tree size, time) of the heads of trees from one size to another, both included, in the order of signing."""
+    wanted = select(LedgerHead.id, LedgerHead.tree_size, LedgerHead.at).where(
+        LedgerHead.tree_size.between(first_size, last_size)
+    )
+    for row in current_session().execute(wanted.order_by(LedgerHead.tree_size, LedgerHead.id)):
+        yield row[0], row[1], row[2]
+
+
+def by_id(row_id: int) -> LedgerHead:
+    """One head."""
+    return current_session().get_one(LedgerHead, row_id)

@@ -1,5 +1,7 @@
 """Entries of the ledger by what they are about."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 
 from fairlens_backend.storage.ledger import ENTRY, Entry, as_entry
@@ -40,3 +42,9 @@ def indexes_of_type(event_type: str, start: int) -> list[int]:
         LedgerEntry.type == event_type, LedgerEntry.leaf_index >= start
     )
     return list(current_session().scalars(wanted.order_by(LedgerEntry.leaf_index)))
+
+
+def at(indexes: Sequence[int]) -> list[Entry]:
+    """The entries at these places, in order."""
+    wanted = select(*ENTRY).where(LedgerEntry.leaf_index.in_(indexes))
+    return [as_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]

@@ -1,0 +1,106 @@
+"""Follows the audits of one model through a bundle: each after the one before, none left out, at the ends neither."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from fairlens_backend.evidence_bundle import Entry, Header, Wrong, export_body
+from fairlens_backend.stated_figures import AuditBody, FigureCheck
+
+
+class _NamesModel(msgspec.Struct, frozen=True):
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class _Last:
+    number: int
+    index: int
+    time: str
+
+
+_AUDIT: Final = msgspec.json.Decoder(AuditBody)
+_MODEL: Final = msgspec.json.Decoder(_NamesModel)
+
+
+class AuditChain:
+    """The audits of the model that the header names, in the order in which they stand.
+
+    Parameters
+    ----------
+    figures : takes each audit, to compute its figures anew
+    """
+
+    def __init__(self, header: Header, figures: FigureCheck) -> None:
+        self.header = header
+        self.figures = figures
+        self.in_range = 0
+        """audits of the range so far"""
+        self.closed: int | None = None
+        """index of the ledger's own entry of this export"""
+        self._last: _Last | None = None
+
+    def audit(self, entry: Entry) -> None:
+        """One more audit, of whatever model.
+
+        Raises
+        ------
+        Wrong : it does not follow the one before it, or states what its counts do not give
+        """
+        header = self.header
+        if _MODEL.decode(entry.body).model != header.model:
+            return
+        try:
+            body = _AUDIT.decode(entry.body)
+        except msgspec.ValidationError as error:
+            raise Wrong(f"Entry {entry.index} is no audit as this verifier knows it: {error}.") from None
+        number, previous = body.model_audit_number, body.previous_audit_index
+        if self._last is None:
+            if (number == 1) != (previous is None):
+                raise Wrong(
+                    f"Entry {entry.index} says that it is audit {number} of the model and follows {previous}."
+                )
+            # Of audits before the range the last one is shown, so that none at its beginning can be left out.
+            if number > 1 and entry.time >= header.since:
+                raise Wrong(
+                    f"An audit is left out: entry {entry.index} is audit {number} of the model, and {number - 1} is not shown."
+                )
+        elif (number, previous) != (self._last.number + 1, self._last.index):
+            raise Wrong(
+                f"An audit is left out: entry {entry.index} is audit {number} of the model and follows entry {previous};"
+                f" the one shown before it is audit {self._last.number}, entry {self._last.index}."
+            )
+        self._last = _Last(number, entry.index, entry.time)
+        self.in_range += header.since <= entry.time < header.until
+        self.figures.add(entry.index, body)
+
+    def export(self, entry: Entry) -> None:
+        """The ledger's own entry of an export: of this one it must say what the bundle shows.
+
+        Raises
+        ------
+        Wrong : it says something else
+        """
+        header = self.header
+        said = msgspec.json.decode(entry.body)
+        if said.get("model") != header.model:
+            return
+        last = self._last
+        # Shown up to one that is after the range, or up to the model's last one: none at its end can be left out.
+        index = None if last is None else last.index
+        if last is not None and last.time >= header.until:
+            index = said.get("last_audit_index")
+        mine = export_body(header, index, self.in_range, said.get("by_user_id"))
+        if {name: said.get(name) for name in ("since", "until")} != {
+            "since": header.since,
+            "until": header.until,
+        }:
+            return  # another export of the same model
+        for name, value in mine.items():
+            if said.get(name) != value:
+                raise Wrong(
+                    f"The ledger's own entry of this export ({entry.index}) says {said.get(name)!r} for {name},"
+                    f" the bundle shows {value!r}."
+                )
+        self.closed = entry.index

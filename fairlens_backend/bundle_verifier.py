@@ -1,0 +1,260 @@
+"""Checks an evidence bundle with nothing but the public key: no server, no database, no network.
+
+Line by line: every entry has its hash and its place, none is missing, doubled or dated back; every head is signed by a key
+that is trusted and has the root of the entries before it; the model's audits follow each other without a gap; what each
+states is what its counts give. It stops at the first thing that is wrong and says it in words.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from fairlens_backend.bundle_audits import AuditChain
+from fairlens_backend.bundle_heads import HeadCheck
+from fairlens_backend.core.merkle import leaf_hash
+from fairlens_backend.core.signed_note import VerifierKey
+from fairlens_backend.core.tree_fold import TreeFold
+from fairlens_backend.errors import InvalidInput
+from fairlens_backend.evidence_bundle import (
+    FORMAT_VERSION,
+    End,
+    Entry,
+    Head,
+    Header,
+    Hidden,
+    Wrong,
+    hashes_of,
+    is_leaf,
+    read_line,
+    split_leaf,
+)
+from fairlens_backend.stated_figures import FigureCheck
+
+AUDIT: Final = "AUDIT_COMPLETED"
+EXPORT: Final = "EVIDENCE_EXPORTED"
+KEY_ROTATED: Final = "KEY_ROTATED"
+
+
+class _Rotation(msgspec.Struct, frozen=True):
+    key: str
+    verifier_key: str | None = None
+
+
+_ENTRY: Final = msgspec.json.Decoder(Entry)
+_ROTATION: Final = msgspec.json.Decoder(_Rotation)
+
+
+@dataclass
+class Verdict:
+    """What a verification found.
+
+    Parameters
+    ----------
+    finding : the first thing that is wrong, in words; None when nothing is
+    header : what the bundle is of; None when that could not be read
+    not_checked : what the bundle holds and could not be checked, each with what it would need
+    """
+
+    finding: str | None = None
+    header: Header | None = None
+    entries: int = 0
+    hidden: int = 0
+    audits: int = 0
+    heads: int = 0
+    timestamps: int = 0
+    cosignatures: int = 0
+    figures: int = 0
+    tree_size: int = 0
+    root: str = ""
+    last_head_time: str | None = None
+    not_checked: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.finding is None
+
+
+def verify(
+    lines: Iterable[bytes],
+    keys: Sequence[VerifierKey],
+    heads: HeadCheck | None = None,
+    *,
+    intervals: bool = False,
+) -> Verdict:
+    """Check a bundle.
+
+    Parameters
+    ----------
+    lines : of the file, each with its newline
+    keys : the ledger's public keys that are trusted; a key that they signed in is trusted after that
+    heads : earlier heads, authorities' certificates and witnesses' keys that the reader has; None for none
+    intervals : whether intervals and p-values are recomputed too (about 40 ms an audit), not only values
+
+    Raises
+    ------
+    ConfigurationError : the bundle holds timestamps, certificates were given, and the package that reads them is missing
+    """
+    reading = _Reading(heads or HeadCheck(), list(keys), intervals)
+    try:
+        reading.read(iter(lines))
+    except Wrong as wrong:
+        reading.verdict.finding = wrong.message
+    return reading.finish()
+
+
+class _Reading:
+    def __init__(self, heads: HeadCheck, keys: list[VerifierKey], intervals: bool) -> None:
+        self.verdict = Verdict()
+        self.heads = heads
+        self.heads.trust(keys)
+        self.fold = TreeFold()
+        self.figures = FigureCheck(intervals=intervals)
+        self.latest = ""  # time of the last entry or head
+        self.chain: AuditChain | None = None
+        self.unsigned = 0  # entries since the last head
+
+    def read(self, lines: Iterator[bytes]) -> None:
+        """Every line, until the first that is wrong."""
+        digest, number, ended = sha256(), 0, False
+        for line in lines:
+            number += 1
+            if not line.endswith(b"\n"):
+                raise Wrong(f"The file is cut off: line {number} has no end.")
+            if ended:
+                raise Wrong(f"Line {number} stands after the end of the bundle.")
+            content = line[:-1]
+            if is_leaf(content):
+                self._leaf(content, number, lines)
+            else:
+                ended = self._line(content, number, digest.digest())
+            digest.update(line)
+        if not ended:
+            raise Wrong(
+                f"The file is cut off: after {number} lines, entry {self.fold.size - 1}, its end is missing."
+            )
+
+    def finish(self) -> Verdict:
+        """The verdict, with what was counted on the way."""
+        verdict = self.verdict
+        verdict.audits = 0 if self.chain is None else self.chain.in_range
+        verdict.figures, verdict.tree_size = self.figures.recomputed, self.fold.size
+        verdict.root = self.fold.root().hex()
+        verdict.heads, verdict.last_head_time = self.heads.seen, self.heads.last_time
+        verdict.timestamps, verdict.cosignatures = self.heads.timestamps, self.heads.cosignatures
+        verdict.not_checked = self.heads.not_checked()
+        if self.figures.of_rows:
+            verdict.not_checked.append(
+                f"{self.figures.of_rows} figures of samples of rows or of earlier audits, which no count table gives"
+            )
+        return verdict
+
+    def _line(self, content: bytes, number: int, above: bytes) -> bool:
+        read = read_line(content, number)
+        if (number == 1) != isinstance(read, Header):
+            raise Wrong(
+                "The file is no evidence bundle: it does not begin as one."
+                if number == 1
+                else f"Line {number} was altered: a bundle begins once."
+            )
+        if isinstance(read, Header):
+            self._header(read)
+        elif isinstance(read, Hidden):
+            self._hidden(read, number)
+        elif isinstance(read, Head):
+            self.latest = self.heads.check(read, self.fold, self.latest, number)
+            self.unsigned = 0
+        elif isinstance(read, End):
+            self._end(read, number, above)
+            return True
+        return False
+
+    def _header(self, header: Header) -> None:
+        if header.fairlens_evidence != FORMAT_VERSION:
+            raise Wrong(
+                f"The bundle is of version {header.fairlens_evidence}; this verifier reads version {FORMAT_VERSION}."
+            )
+        self.verdict.header = header
+        self.heads.origin = header.origin
+        self.chain = AuditChain(header, self.figures)
+
+    def _hidden(self, hidden: Hidden, number: int) -> None:
+        start = self.fold.size
+        if hidden.end <= start:
+            raise Wrong(
+                f"Line {number} was altered: it hides entries up to {hidden.end - 1}, {start} comes next."
+            )
+        try:
+            self.fold.add_tiles(hidden.end, hashes_of(hidden, number))
+        except InvalidInput as error:
+            raise Wrong(f"Line {number} was altered: {error.message}.") from error
+        self.heads.passed(self.fold)
+        self.verdict.hidden += hidden.end - start
+        self.unsigned += hidden.end - start
+
+    def _leaf(self, content: bytes, number: int, rest: Iterator[bytes]) -> None:
+        stated, leaf = split_leaf(content, number)
+        expected = self.fold.size
+        if leaf_hash(leaf) != stated:
+            raise Wrong(
+                f"Entry {expected} (line {number}) was altered: its bytes have another hash than stands beside them."
+            )
+        try:
+            entry = _ENTRY.decode(leaf)
+        except msgspec.DecodeError as error:
+            raise Wrong(f"Entry {expected} (line {number}) is no entry of a ledger: {error}.") from None
+        if entry.index != expected:
+            raise _misplaced(entry.index, expected, number, rest)
+        if entry.time < self.latest:
+            raise Wrong(
+                f"Entry {entry.index} (line {number}) is dated back: {entry.time} is before {self.latest},"
+                " the time of what stands above it."
+            )
+        self.latest = entry.time
+        self.fold.add_leaf(stated)
+        self.heads.passed(self.fold)
+        self.verdict.entries += 1
+        self.unsigned += 1
+        assert self.chain is not None
+        mine = entry.tenant == self.chain.header.tenant
+        if mine and entry.type == AUDIT:
+            self.chain.audit(entry)
+        elif mine and entry.type == EXPORT:
+            self.chain.export(entry)
+        elif entry.type == KEY_ROTATED:
+            rotation = _ROTATION.decode(entry.body)
+            if rotation.key == "ledger" and rotation.verifier_key:
+                self.heads.announce(rotation.verifier_key)
+
+    def _end(self, end: End, number: int, above: bytes) -> None:
+        self.figures.finish()
+        if self.chain is None or self.chain.closed is None:
+            raise Wrong("The bundle has no entry of its own export, so audits at its end may be left out.")
+        if self.unsigned:
+            raise Wrong(f"The last {self.unsigned} entries are covered by no signed head.")
+        self.heads.finish(self.fold.size)
+        if end.lines != number - 1 or end.sha256 != above.hex():
+            raise Wrong(
+                f"A line that no signature covers was altered: {number - 1} lines with the hash {above.hex()} stand above"
+                f" the end, which says {end.lines} with {end.sha256}."
+            )
+
+
+def _misplaced(index: int, expected: int, number: int, rest: Iterator[bytes]) -> Wrong:
+    """Whether an entry is doubled, out of order, or the one before it missing: what stands below tells."""
+    place = f"entry {index} stands in its place (line {number})"
+    if index < expected:
+        return Wrong(
+            f"Entry {index} is there twice, or after those that follow it: line {number}, where entry {expected} belongs."
+        )
+    for line in rest:
+        if is_leaf(line):
+            try:
+                if _ENTRY.decode(split_leaf(line.rstrip(b"\n"), 0)[1]).index == expected:
+                    return Wrong(f"Entry {expected} is out of order: {place}, and it comes below.")
+            except (Wrong, msgspec.DecodeError):
+                continue
+    return Wrong(f"Entry {expected} is missing: {place}.")

@@ -1,0 +1,164 @@
+"""`fairlens verify FILE --key PUB`: check an evidence bundle with the ledger's public key alone.
+
+No server, no database, no network. Exit codes: 0 everything is right; 1 something is wrong, and the first thing that is stands
+on standard output; 2 the file or an argument cannot be read, standard error says why.
+"""
+
+import argparse
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairlens_backend.commands._console import BREACHED, PASSED, Bar, write
+from fairlens_backend.commands.export_evidence import read_head
+from fairlens_backend.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fairlens_backend.bundle_verifier import Verdict
+
+NAME = "verify"
+HELP = "check a file of export-evidence with the public key"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="as export-evidence wrote it")
+    add(
+        "--key",
+        required=True,
+        action="append",
+        metavar="PUB",
+        help="the ledger's public key, or a file with it; may be repeated",
+    )
+    add(
+        "--head",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a head kept from before; may be repeated",
+    )
+    add(
+        "--keep-head",
+        type=Path,
+        metavar="FILE",
+        help="keep the last head here, to compare the next bundle with",
+    )
+    add(
+        "--roots",
+        type=Path,
+        metavar="PEM",
+        help="root certificates of the timestamp authorities that you believe",
+    )
+    add(
+        "--witness",
+        action="append",
+        default=[],
+        metavar="PUB",
+        help="a witness's public key; may be repeated",
+    )
+    add(
+        "--intervals",
+        action="store_true",
+        help="also compute intervals and p-values anew (about 40 ms an audit)",
+    )
+    add("--format", choices=("text", "json"), default="text")
+
+
+def run(wanted: argparse.Namespace) -> int:
+    """Check it; 0 or 1."""
+    from fairlens_backend.bundle_heads import HeadCheck
+    from fairlens_backend.bundle_verifier import verify
+    from fairlens_backend.core.cosignature import parse_witness_key
+    from fairlens_backend.core.signed_note import parse_key
+
+    keys = [parse_key(text) for given in wanted.key for text in _key_texts(given)]
+    heads = HeadCheck(
+        earlier=[read_head(path, "--head") for path in wanted.head],
+        roots=_bytes(wanted.roots, "--roots") if wanted.roots else None,
+        witnesses=[parse_witness_key(text) for text in wanted.witness],
+    )
+    bar = Bar()
+    try:
+        verdict = verify(_lines(wanted.file, bar), keys, heads, intervals=wanted.intervals)
+    finally:
+        bar.clear()
+    if wanted.keep_head and verdict.ok and heads.last_note:
+        try:
+            wanted.keep_head.write_text(heads.last_note, encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput(
+                f"{wanted.keep_head} cannot be written ({error.strerror}).", field="--keep-head"
+            ) from error
+    if wanted.format == "json":
+        write(json.dumps(_plain(verdict), indent=1, ensure_ascii=False) + "\n")
+    else:
+        write(_said(verdict))
+    return PASSED if verdict.ok else BREACHED
+
+
+def _said(verdict: "Verdict") -> str:
+    header = verdict.header
+    if not verdict.ok:
+        return f"WRONG. {verdict.finding}\n"
+    assert header is not None
+    lines = [
+        "RIGHT. Every entry is unaltered and in order, and no audit of the range is left out.",
+        f"  model     {header.model} (tenant {header.tenant})",
+        f"  range     audits completed from {header.since} to {header.until}",
+        f"  audits    {verdict.audits} in the range; {verdict.figures} figures computed anew from the counts",
+        f"  entries   {verdict.entries} shown, {verdict.hidden} of others hidden behind their hashes",
+        f"  heads     {verdict.heads} signed by {header.origin}, the last at {verdict.last_head_time}",
+        f"  tree      {verdict.tree_size} entries, root {verdict.root}",
+        f"  others    {verdict.timestamps} timestamps, {verdict.cosignatures} cosignatures",
+    ]
+    lines += [f"  NOT CHECKED: {one}" for one in verdict.not_checked]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(verdict: "Verdict") -> dict[str, Any]:
+    import msgspec
+
+    header = None if verdict.header is None else msgspec.to_builtins(verdict.header)
+    return {"ok": verdict.ok, **asdict(verdict), "header": header}
+
+
+def _key_texts(given: str) -> list[str]:
+    """The key itself, or those in a file of that name, one a line."""
+    path = Path(given)
+    try:
+        is_file = path.is_file()
+    except OSError:  # a key is no name that a file can have
+        is_file = False
+    if not is_file:
+        return [given]
+    return [line for line in _bytes(path, "--key").decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def _bytes(path: Path, option: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{option}: {path} cannot be read ({error.strerror}).", field=option) from error
+
+
+def _lines(path: Path, bar: Bar) -> Iterator[bytes]:
+    """The lines of the file, unpacked where it is packed."""
+    try:
+        total = path.stat().st_size
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            with gzip.GzipFile(fileobj=raw) if packed else raw as file:
+                for line in file:
+                    if bar.shown:
+                        bar(raw.tell(), total)
+                    yield line
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise InvalidInput(f"{path} is damaged: it cannot be unpacked ({error}).", field="FILE") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror}).", field="FILE") from error

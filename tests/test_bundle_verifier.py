@@ -1,0 +1,347 @@
+"""What a bundle's reader is told: nothing of an untouched one, and of a tampered one the first thing that is wrong."""
+
+import json
+import random
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fairlens_backend import bundle_exporter, bundle_verifier, key_providers, ledger_keeper
+from fairlens_backend.bundle_heads import HeadCheck
+from fairlens_backend.bundle_verifier import Verdict
+from fairlens_backend.core.canonical_json import canonical_json
+from fairlens_backend.core.merkle import leaf_hash
+from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, sign_note
+from fairlens_backend.core.tree_fold import TreeFold
+from fairlens_backend.errors import InvalidInput, NotFound
+from fairlens_backend.evidence_bundle import end_line, head_line, leaf_line, split_leaf
+from fairlens_backend.storage import ledger_heads
+from fairlens_backend.storage.session import read_snapshot
+from tests.ledger_kit import at, audit, other
+
+Lines = list[bytes]
+
+
+def exported(since: float = 10, until: float = 100, model: str = "hiring", **more: Any) -> Lines:
+    """The lines of a bundle, each with its newline."""
+    pieces: list[bytes] = []
+    bundle_exporter.export("acme", model, at(since), at(until), pieces.append, at(500), **more)
+    return b"".join(pieces).splitlines(keepends=True)
+
+
+def key() -> VerifierKey:
+    """The ledger's public key, as somebody outside was handed it."""
+    return ledger_keeper.ensure_key(at(0))
+
+
+def checked(
+    lines: Lines, *, keys: list[VerifierKey] | None = None, heads: HeadCheck | None = None
+) -> Verdict:
+    """What the verifier says."""
+    return bundle_verifier.verify(lines, keys or [key()], heads)
+
+
+def closed(lines: Lines) -> Lines:
+    """The lines with an end that fits them: a forger writes that anew too."""
+    above = lines[:-1]
+    return [*above, end_line(len(above), sha256(b"".join(above)).digest()) + b"\n"]
+
+
+@pytest.fixture
+def history(database: Any) -> None:
+    """Sixteen audits of the model, every seven minutes, among the audits of another model and events of another tenant."""
+    for i in range(16):
+        audit(i * 7, seed=i % 4)
+        other(i * 7 + 1)
+        if i % 3 == 0:
+            audit(i * 7 + 2, model="lending", seed=1)
+
+
+@pytest.fixture
+def bundle(history: None) -> Lines:
+    """The audits of ten minutes to a hundred: those at 14, 21, … 98."""
+    return exported()
+
+
+def test_an_untouched_bundle_is_right(bundle: Lines) -> None:
+    """Everything is counted: the audits of the range, one before it and one after it, and every figure of theirs."""
+    verdict = checked(bundle)
+    assert verdict.finding is None
+    assert verdict.audits == 13
+    assert verdict.entries == 13 + 2 + 1
+    assert verdict.entries + verdict.hidden == verdict.tree_size == 16 + 16 + 6 + 1
+    # Of each attribute 12 metrics need no score and no history, and the crossing has one.
+    shown = [json.loads(split_leaf(line[:-1], 0)[1]) for line in bundle if line.startswith(b'{"hash"')]
+    stated = [one["body"]["figures"] for one in shown if one["type"] == "AUDIT_COMPLETED"]
+    assert verdict.figures == sum(figure["basis"] == "counts" for figures in stated for figure in figures)
+
+
+def test_others_entries_are_not_in_the_bundle(bundle: Lines) -> None:
+    """Neither another tenant's nor another model's name is anywhere in it."""
+    text = b"".join(bundle)
+    assert b"globex" not in text and b"lending" not in text
+
+
+def test_the_range_needs_no_audit(history: None) -> None:
+    """A range in which nothing was audited is a bundle that shows just that: the audits before and after it follow."""
+    verdict = checked(exported(71, 76))
+    assert verdict.finding is None and verdict.audits == 0 and verdict.entries == 3
+
+
+def test_of_an_unknown_model_there_is_no_bundle(history: None) -> None:
+    """No file of nothing for a name that was mistyped, and no range that ends before it begins."""
+    with pytest.raises(NotFound, match="hirring"):
+        exported(model="hirring")
+    with pytest.raises(InvalidInput, match="from must be before to"):
+        exported(100, 10)
+
+
+def test_intervals_and_p_values_too(database: Any) -> None:
+    """With the whole engine also the limits of the intervals and the p-values are computed anew."""
+    audit(5, n_resamples=200, seed=3)
+    lines = exported(0, 100)
+    assert bundle_verifier.verify(lines, [key()], intervals=True).finding is None
+
+
+def test_a_key_that_is_not_trusted(bundle: Lines) -> None:
+    """Signed is not enough: it must be by the key that the reader has."""
+    stranger = VerifierKey(key().name, bytes(Ed25519PrivateKey.generate().public_key().public_bytes_raw()))
+    verdict = checked(bundle, keys=[stranger])
+    assert verdict.finding is not None and "signed by no key that is trusted" in verdict.finding
+
+
+def test_a_new_key_is_followed(history: None) -> None:
+    """The old key signed the entry that names the new one, so whoever has the old one believes the new one."""
+    old = key()
+    ledger_keeper.rotate_key("admin", at(90))
+    audit(95, seed=2)
+    lines = exported()
+    assert key() != old
+    assert checked(lines, keys=[old]).finding is None
+    assert checked(lines, keys=[key()]).finding is not None  # the heads before were signed by the old one
+
+
+def place(lines: Lines, n: int) -> int:
+    """The line of the n-th entry."""
+    return [i for i, line in enumerate(lines) if line.startswith(b'{"hash"')][n]
+
+
+def index_at(lines: Lines, line: int) -> int:
+    return int(json.loads(split_leaf(lines[line][:-1], 0)[1])["index"])
+
+
+def test_a_removed_entry_is_missing(bundle: Lines) -> None:
+    """An entry taken out, whatever else is right, is named by its place."""
+    line = place(bundle, 5)
+    index = index_at(bundle, line)
+    found = checked(closed(bundle[:line] + bundle[line + 1 :])).finding
+    assert found is not None and (
+        f"Entry {index} is missing" in found or "entries were taken out" in found or "was altered" in found
+    )
+
+
+def rewritten(lines: Lines, line: int, change: Callable[[dict[str, Any]], object]) -> Lines:
+    """An entry with other content, and its hash made anew beside it."""
+    entry = json.loads(split_leaf(lines[line][:-1], 0)[1])
+    change(entry)
+    leaf = canonical_json(entry)
+    return closed([*lines[:line], leaf_line(leaf, leaf_hash(leaf)) + b"\n", *lines[line + 1 :]])
+
+
+def resigned(lines: Lines) -> Lines:
+    """Every head signed anew by the true key for what now stands above it: the forger is who runs the server."""
+    private = Ed25519PrivateKey.from_private_bytes(key_providers.ledger_key())
+    fold, made = TreeFold(), []
+    for line in lines:
+        if line.startswith(b'{"hash"'):
+            fold.add_leaf(split_leaf(line[:-1], 0)[0])
+        elif line.startswith(b'{"hidden"'):
+            hidden = json.loads(line)["hidden"]
+            fold.add_tiles(hidden["end"], [bytes.fromhex(one) for one in hidden["hashes"]])
+        if line.startswith(b'{"head"'):
+            _, _, _, time, *_ = json.loads(line)["head"].split("\n")
+            text = Checkpoint(key().name, fold.size, fold.root(), time.removeprefix("time ")).text
+            made.append(head_line(sign_note(text, key().name, private), ()) + b"\n")
+        else:
+            made.append(line)
+    return closed(made)
+
+
+def test_an_altered_figure_with_its_hash_made_anew(bundle: Lines) -> None:
+    """The head was signed for other entries; and where the signer forges, the counts still give the true figure."""
+
+    def beautify(entry: dict[str, Any]) -> None:
+        figures = entry["body"]["figures"]
+        next(one for one in figures if one["metric"] == "disparate_impact_ratio")["value"] = 0.99
+
+    line = place(bundle, 4)
+    changed = rewritten(bundle, line, beautify)
+    assert "was signed for other entries" in str(checked(changed).finding)
+    found = str(checked(resigned(changed)).finding)
+    assert (
+        f"Entry {index_at(bundle, line)}: it states 0.99 for disparate_impact_ratio of sex; its counts give"
+        in found
+    )
+
+
+def test_altered_counts_by_the_signer(bundle: Lines) -> None:
+    """Counts that no longer add up to the stated sizes, or no longer give the stated figures, are said."""
+
+    def move(entry: dict[str, Any]) -> None:
+        rows = entry["body"]["counts"]["rows"]
+        rows[0][4] += 1
+        rows[1][4] -= 1
+
+    found = str(checked(resigned(rewritten(bundle, place(bundle, 4), move))).finding)
+    assert "its counts give" in found or "its sizes" in found
+
+
+def test_an_entry_dated_back_by_the_signer(bundle: Lines) -> None:
+    """An entry that is older than what stands above it is named, though its hash and every head are right."""
+    line = place(bundle, 6)
+
+    def date_back(entry: dict[str, Any]) -> None:
+        entry["time"] = "2026-03-02T00:15:00.000000Z"
+
+    found = str(checked(resigned(rewritten(bundle, line, date_back))).finding)
+    assert f"Entry {index_at(bundle, line)}" in found and "is dated back" in found
+
+
+def test_an_audit_left_out_by_the_signer(bundle: Lines, history: None) -> None:
+    """An audit hidden behind its hash, as if it were somebody else's, breaks the chain of the model's audits."""
+    line = place(bundle, 5)
+    index = index_at(bundle, line)
+    digest = split_leaf(bundle[line][:-1], 0)[0].hex()
+    hidden = json.dumps({"hidden": {"end": index + 1, "hashes": [digest]}}, separators=(",", ":")).encode()
+    found = str(checked(closed([*bundle[:line], hidden + b"\n", *bundle[line + 1 :]])).finding)
+    assert "An audit is left out" in found
+
+
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_an_audit_left_out_at_an_end(bundle: Lines, end: str) -> None:
+    """Those at the ends cannot be hidden either: the audits before and after the range are shown."""
+    inner = place(bundle, 1 if end == "first" else -3)
+    outer = place(bundle, 0 if end == "first" else -2)
+    lines = list(bundle)
+    for line in {inner, outer}:
+        digest, leaf = split_leaf(lines[line][:-1], 0)
+        index = json.loads(leaf)["index"]
+        lines[line] = (
+            json.dumps(
+                {"hidden": {"end": index + 1, "hashes": [digest.hex()]}}, separators=(",", ":")
+            ).encode()
+            + b"\n"
+        )
+    found = str(checked(closed(lines)).finding)
+    assert "left out" in found or "says" in found
+
+
+def test_a_header_that_says_something_else(bundle: Lines) -> None:
+    """The range and the model stand in the ledger's own entry of the export, under a signed head."""
+    for name, value in (("until", "2026-03-02T02:00:00.000000Z"), ("since", "2026-03-02T00:00:00.000000Z")):
+        header = {**json.loads(bundle[0]), name: value}
+        changed = closed([json.dumps(header, separators=(",", ":")).encode() + b"\n", *bundle[1:]])
+        assert checked(changed).finding is not None
+
+
+def test_a_forked_history(bundle: Lines, history: None) -> None:
+    """Against a head that the reader kept from before, another history of the same ledger does not pass."""
+    with read_snapshot():
+        kept = ledger_heads.newest()
+        assert kept is not None
+        note = kept.note
+    again = exported()
+    assert checked(again, heads=HeadCheck(earlier=[note])).finding is None
+
+    def differ(entry: dict[str, Any]) -> None:
+        entry["salt"] = "0" * len(entry["salt"])
+
+    forged = resigned(rewritten(again, place(again, 3), differ))
+    assert checked(forged).finding is None  # of itself it is right
+    assert "The history was forked" in str(checked(forged, heads=HeadCheck(earlier=[note])).finding)
+
+
+def test_a_history_that_was_cut(bundle: Lines, history: None) -> None:
+    """An earlier head of more entries than there are now shows that some are gone."""
+    audit(200)
+    with read_snapshot():
+        newest = ledger_heads.newest()
+        assert newest is not None
+        note = newest.note
+    assert "The history was cut" in str(checked(bundle, heads=HeadCheck(earlier=[note])).finding)
+
+
+def test_an_earlier_head_of_somebody_else_is_refused(bundle: Lines) -> None:
+    """A head that the given key did not sign is no measure."""
+    note = sign_note(
+        Checkpoint("else", 1, bytes(32), "2026-03-02T02:00:00.000000Z").text,
+        "else",
+        Ed25519PrivateKey.generate(),
+    )
+    with pytest.raises(InvalidInput, match="not signed by the key"):
+        checked(bundle, heads=HeadCheck(earlier=[note]))
+
+
+def tampered(lines: Lines, chance: random.Random) -> tuple[str, Lines, tuple[str, ...]]:
+    """One random tampering: what it is, the lines after it, and the words of which one must be in the finding."""
+    kind = chance.choice(["flip", "remove", "swap", "double", "truncate", "cut", "date"])
+    # A head says nothing that the next one does not: without one, or with one twice, the bundle says the same.
+    heads = {i for i, one in enumerate(lines) if one.startswith(b'{"head"')}
+    harmless = {"remove": heads - {len(lines) - 2}, "double": heads}.get(kind, set())
+    line = chance.choice(sorted(set(range(1, len(lines) - 1)) - harmless))
+    altered = ("was altered", "no entry of a ledger", "was signed for other entries", "wrong signature", "signed by no key",
+               "is dated back", "hash", "no evidence bundle", "version", "missing", "out of order")  # fmt: skip
+    gone = ("is missing", "taken out", "was altered", "out of order", "is there twice", "was signed for other", "after the end",
+            "covers", "covered by no", "no signature covers", "entry of its own export", "left out", "dated back")  # fmt: skip
+    if kind == "flip":
+        i = chance.randrange(len(lines))
+        place = chance.randrange(len(lines[i]) - 1)
+        content = bytes([lines[i][place] ^ (1 << chance.randrange(7))])
+        if content == b"\n":
+            content = b"?"
+        return kind, [*lines[:i], lines[i][:place] + content + lines[i][place + 1 :], *lines[i + 1 :]], (*altered, *gone, "says", "of the ledger", "cut off")  # fmt: skip
+    if kind == "remove":
+        return kind, closed(lines[:line] + lines[line + 1 :]), gone
+    if kind == "swap":
+        other_line = chance.choice([i for i in range(1, len(lines) - 1) if i != line])
+        swapped = list(lines)
+        swapped[line], swapped[other_line] = swapped[other_line], swapped[line]
+        return kind, closed(swapped), gone
+    if kind == "double":
+        return kind, closed([*lines[: line + 1], *lines[line:]]), gone
+    if kind == "truncate":
+        return kind, lines[:line], ("cut off",)
+    if kind == "cut":
+        return kind, [*lines[:line], lines[line][: chance.randrange(1, len(lines[line]))]], ("cut off",)
+    entries = [i for i, one in enumerate(lines) if one.startswith(b'{"hash"')][1:]
+
+    def date_back(entry: dict[str, Any]) -> None:
+        entry["time"] = "2026-03-02T00:00:00.000000Z"
+
+    return kind, resigned(rewritten(lines, chance.choice(entries), date_back)), ("is dated back",)
+
+
+def test_a_thousand_random_tamperings_are_all_found(history: None) -> None:
+    """A flipped bit, a line removed, moved, doubled, a file cut off, an entry dated back under true signatures: each is found,
+    and the finding says what it is."""
+    chance = random.Random(20261122)
+    bundle, trusted = exported(10, 40), [key()]
+    kinds: dict[str, int] = {}
+    for _ in range(1000):
+        kind, lines, words = tampered(bundle, chance)
+        if lines == bundle:
+            continue
+        found = bundle_verifier.verify(lines, trusted).finding
+        assert found is not None, (kind, lines)
+        assert any(word in found for word in words), (kind, found)
+        kinds[kind] = kinds.get(kind, 0) + 1
+    assert sum(kinds.values()) >= 950 and len(kinds) == 7, kinds
+
+
+def test_what_is_no_bundle(database: Any) -> None:
+    """Other files are said to be none."""
+    for lines in ([], [b"hello\n"], [b"{}\n"], [b'{"head":"x"}\n'], [b"\xff\xfe\n"], [b"no newline"]):
+        assert checked(lines).finding is not None
