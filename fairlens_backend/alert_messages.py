@@ -33,6 +33,10 @@ CALM = {
         "Nothing is urgent now.",
         "Write down what changed, if you know it: the figures do not say why.",
     ),
+    "closed": (
+        "A person closed it, not the figures: the next breach opens it again.",
+        "Look at the newest audit if the reason does not convince you.",
+    ),
     "acknowledged": ("Nothing, unless it was you: no more reminders come.",),
     "test": ("Nothing. This is how an alert will reach you.",),
 }
@@ -101,7 +105,9 @@ def compose(kind: str, alert: Mapping[str, Any], now: datetime, **more: Any) -> 
         "audit_id": alert["audit_id"],
         "record_id": alert["record_id"],
         "timestamp": telemetry.timestamp(now),
-        "what_to_do": list(CALM.get(kind) or what_to_do(alert["severity"])),
+        "what_to_do": list(
+            CALM.get("closed" if ended and more.get("by") else kind) or what_to_do(alert["severity"])
+        ),
         "url": public_link(alert_path(alert["alert_id"])),
         "verify_url": public_link(verify_path(alert["record_id"])),
         **more,

@@ -207,10 +207,7 @@ def _check_secrets(settings: Settings) -> None:
         for name, how in HOW_TO_MAKE.items()
         if _needed(settings, name) and (fault := _fault(name, getattr(settings, name.lower())))
     ]
-    if settings.webhook_url and not settings.webhook_secret:
-        problems.append(
-            "WEBHOOK_URL is set without WEBHOOK_SECRET. Make one with: " + HOW_TO_MAKE["JWT_SECRET"]
-        )
+    problems += _alert_problems(settings)
     if settings.timestamp_url and not settings.timestamp_roots:
         problems.append(
             "TIMESTAMP_URL is set without TIMESTAMP_ROOTS, the file of the authority's root certificates in PEM."
@@ -235,6 +232,10 @@ def _alert_problems(settings: Settings) -> list[str]:
             problems.append(f"{why} without {', '.join(missing)}.{how}")
     if bool(settings.smtp_username) != bool(settings.smtp_password):
         problems.append("SMTP_USERNAME and SMTP_PASSWORD belong together; only one of them is set.")
+    if settings.smtp_username and settings.smtp_security == "none":
+        problems.append(
+            "SMTP_SECURITY=none would send SMTP_PASSWORD in the clear; starttls or tls was expected."
+        )
     odd = sorted(set(words(settings.alert_severities)) - {"CRITICAL", "HIGH", "MEDIUM"})
     if odd:
         problems.append(f"ALERT_SEVERITIES names {odd[0]}; there are CRITICAL, HIGH, MEDIUM.")

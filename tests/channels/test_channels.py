@@ -212,6 +212,7 @@ def test_words_of_each_turn(settings: config.Settings) -> None:
     }
     by_hand = compose("resolved", alert(), NOW, by="ann", reason="went back")
     assert tell(by_hand).headline == "Closed by ann: loan_model, gender"
+    assert tell(by_hand).steps[0] == "A person closed it, not the figures: the next breach opens it again."
     assert (
         dict(tell(by_hand).facts)["Since"] == "2026-01-02 03:04 UTC until 2026-01-02 06:24 UTC (3 h 20 min)"
     )
