@@ -155,6 +155,7 @@ def _columns(wanted: ScheduleRequest) -> dict[str, Any]:
         "protected_attributes": wanted.protected_attributes,
         "version": wanted.version,
         "policy": policy,
+        "sample_rows": wanted.sample_rows,
         "reaudit_share": reaudit.share if reaudit else None,
         "reaudit_decisions": reaudit.decisions if reaudit else None,
         "reaudit_days": reaudit.days if reaudit else None,
@@ -210,6 +211,7 @@ def _as_dict(model: str, row: Schedule | None, now: datetime) -> dict[str, Any]:
         "protected_attributes": effective.attributes,
         "version": effective.version,
         "settings": effective.policy,
+        "sample_rows": effective.sample_rows,
         "reaudit": {
             "share": effective.share,
             "decisions": effective.decisions,

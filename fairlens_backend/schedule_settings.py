@@ -21,6 +21,7 @@ class Effective:
     attributes : None for those registered
     version : None for all together
     policy : limits that replace the model's own
+    sample_rows : single decisions whose features are compared; 0 for metrics of counts alone
     share, decisions, days : what a window is audited anew for, and for how long; see `core.schedule.reaudit_limit`
     """
 
@@ -29,6 +30,7 @@ class Effective:
     attributes: list[str] | None
     version: str | None
     policy: dict[str, Any]
+    sample_rows: int
     share: float
     decisions: int
     days: float
@@ -52,6 +54,7 @@ def of_schedule(row: Schedule | None) -> Effective:
         chosen("protected_attributes", None),
         chosen("version", None),
         chosen("policy", {}),
+        chosen("sample_rows", 0),
         chosen("reaudit_share", settings.reaudit_share),
         chosen("reaudit_decisions", settings.reaudit_decisions),
         chosen("reaudit_days", settings.reaudit_days),

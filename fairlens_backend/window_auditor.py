@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from fairlens_backend import audit_runner, window_counts_reader
+from fairlens_backend import audit_runner, event_sampler, window_counts_reader
 from fairlens_backend.audit_runner import Context, Subject
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.storage import audits, count_series
@@ -29,8 +29,8 @@ class Revision:
 def audit_window(tenant: str, model: str, wanted: WindowAuditRequest, now: datetime) -> dict[str, Any]:
     """Audit the last hours of a model, and keep, prove and alert as for every audit.
 
-    The window ends when it was asked to, else with the minute that is under way, so that what was sent a moment ago is in it. A window without
-    decisions is UNKNOWN, never a PASS.
+    The window ends when it was asked to, else with the minute that is under way, so that what was sent a moment ago is in
+    it. A window without decisions is UNKNOWN, never a PASS.
 
     Raises
     ------
@@ -45,7 +45,9 @@ def audit_window(tenant: str, model: str, wanted: WindowAuditRequest, now: datet
     counts = window_counts_reader.read_window(
         subject, start, end, version=wanted.version, attributes=wanted.protected_attributes
     )
-    return audit_counts(subject, counts, (start, end), now, version=wanted.version)
+    return audit_counts(
+        subject, counts, (start, end), now, version=wanted.version, sample_rows=wanted.sample_rows
+    )
 
 
 def settle(tenant: str, model: str, version: str | None, policy: dict[str, Any]) -> Subject:
@@ -64,6 +66,7 @@ def audit_counts(
     now: datetime,
     *,
     version: str | None = None,
+    sample_rows: int = 0,
     revision: Revision = Revision(),
 ) -> dict[str, Any]:
     """Assess what was counted in a window.
@@ -71,6 +74,7 @@ def audit_counts(
     Parameters
     ----------
     version : that was asked for; None for all together
+    sample_rows : single decisions that are drawn for the metrics on rows, the same ones for the same window
 
     Returns
     -------
@@ -94,7 +98,20 @@ def audit_counts(
         revises=revision.revises,
         also=revision.also,
     )
-    answer = audit_runner.run(subject, counts.table, context, now)
+    sample = None
+    if sample_rows and counts.events:
+        sample = event_sampler.sample(
+            subject.tenant,
+            subject.model,
+            *window,
+            version=version,
+            seed=SAMPLE_SEED,
+            attributes=counts.table.attributes,
+            n=sample_rows,
+        )
+        if sample is not None and not len(sample.features.columns):
+            sample = None  # without features there is nothing to compare people by
+    answer = audit_runner.run(subject, counts.table, context, now, sample=sample)
     return {**answer, "audits_summed": len(counts.submissions), "events": counts.events}
 
 

@@ -215,6 +215,7 @@ def _audit(
         (span.start, span.end),
         task.clock(),
         version=span.version,
+        sample_rows=task.effective.sample_rows,
         revision=Revision(number, None if old is None else old.audit_id, remarks, also),
     )
 

@@ -52,6 +52,10 @@ class WindowAuditRequest(Body):
         None, min_length=1, max_length=10, description="left out: those registered, else those of the audits"
     )
     version: ModelName | None = Field(None, description="left out: all versions together")
+    sample_rows: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        2_000,
+        description="single decisions, drawn at random, that metrics 9, 10 and 17 compare by their features; 0: counts alone",
+    )
 
 
 class AuditsQuery(PageQuery):

@@ -51,6 +51,11 @@ class ScheduleRequest(Body):
     )
     version: ModelName | None = Field(None, description="left out: all versions together")
     settings: PolicySettings | None = Field(None, description="limits in the place of the model's own")
+    sample_rows: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
+        None,
+        description="single decisions that metrics 9, 10 and 17 compare by their features, seconds of work an audit; left"
+        " out: 0, the metrics of counts alone",
+    )
     reaudit: Reaudit | None = None
     enabled: bool = True
     restart_watches: bool = Field(

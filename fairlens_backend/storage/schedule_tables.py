@@ -29,6 +29,7 @@ class Schedule(Base):
     protected_attributes: Mapped[list[Any] | None]
     version: Mapped[str | None] = mapped_column(NAME)
     policy: Mapped[dict[str, Any]]
+    sample_rows: Mapped[int | None]
     reaudit_share: Mapped[float | None] = mapped_column(Float)
     reaudit_decisions: Mapped[int | None] = mapped_column(BIG_ID)
     reaudit_days: Mapped[float | None] = mapped_column(Float)

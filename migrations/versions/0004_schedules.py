@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("protected_attributes", sa.JSON(), nullable=True),
         sa.Column("version", NAME, nullable=True),
         sa.Column("policy", sa.JSON(), nullable=False),
+        sa.Column("sample_rows", sa.Integer(), nullable=True),
         sa.Column("reaudit_share", sa.Float(), nullable=True),
         sa.Column("reaudit_decisions", BIG_ID, nullable=True),
         sa.Column("reaudit_days", sa.Float(), nullable=True),
