@@ -1,7 +1,7 @@
 """Says of one record, or of all, whether row, line, chain, anchor, alert text, audit and ledger are what was recorded.
 
 Row and line hold the same record twice, each beside its hash. When they differ, the one that has its own hash and is vouched for
-by others (the next record's prev_hash, in its row and in its line, and the anchor) is right, and the other was altered.
+by others (the next record's prev_hash, in its row and in its line, the anchor, and the ledger) is right, and the other was altered.
 """
 
 import json
@@ -161,9 +161,9 @@ def _contradicted(copy: Copy) -> bool:
 
 
 def _witnesses(copy: Copy) -> int:
-    """How many vouch for this copy's hash: the next record's row, the next one's line, the anchor."""
+    """How many vouch for this copy's hash: the next record's row, the next one's line, the anchor, the ledger."""
     following = _row_at(copy.record.get("seq"), 1)
-    found = int(_anchored(copy))
+    found = int(_anchored(copy)) + int(ledger_reader.vouches_for(copy.record, copy.hash_value))
     if following is not None:
         found += following.prev_hash == copy.hash_value
     if evidence_files.lines_with(evidence_files.log_path(), f'"prev_hash":"{copy.hash_value}"'.encode()):

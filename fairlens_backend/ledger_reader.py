@@ -202,6 +202,14 @@ def fault_of_record(record: Mapping[str, Any], hash_value: str) -> str | None:
         return _entry_fault(entry, record, hash_value) or _head_fault(entry)
 
 
+def vouches_for(record: Mapping[str, Any], hash_value: str) -> bool:
+    """Whether the ledger has one entry of a record, whole and under a signed head, that names this hash."""
+    record_id, tenant = str(record.get("record_id")), str(record.get("tenant"))
+    with read_snapshot():
+        found = ledger.about_record("AUDIT_COMPLETED", record_id, tenant)
+        return len(found) == 1 and _entry_fault(found[0], record, hash_value) is _head_fault(found[0]) is None
+
+
 def _entry_fault(entry: ledger.Entry, record: Mapping[str, Any], hash_value: str) -> str | None:
     if leaf_hash(entry.leaf) != entry.leaf_hash:
         return f"has an entry {entry.index} that was altered: its bytes do not have the hash in the tree"

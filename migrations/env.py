@@ -30,3 +30,4 @@ else:
         with context.begin_transaction():
             migrate.lock(connection)
             context.run_migrations()
+            migrate.grant(connection)

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import Unavailable
+from fairlens_backend.storage.ledger_tables import APPEND_ONLY, grants
 from fairlens_backend.storage.session import make_sqlite_file
 
 if TYPE_CHECKING:
@@ -87,6 +88,14 @@ def lock(opened: Connection) -> None:
     """Let one migration at a time past this point, until its transaction ends."""
     if opened.dialect.name == "postgresql":
         opened.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _LOCK})
+
+
+def grant(opened: Connection) -> None:
+    """Give DATABASE_APP_ROLE, where it is named, what the server needs of every table there is now, and no more."""
+    role = config.current().database_app_role
+    if role and opened.dialect.name == "postgresql" and inspect(opened).has_table(APPEND_ONLY[0]):
+        for statement in grants(role):
+            opened.exec_driver_sql(statement)
 
 
 def _alembic() -> "Config":
