@@ -5,7 +5,7 @@ key alone; address and secret are looked up at delivery, so that neither is kept
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from fairlens_backend.channels import CHANNELS, Channel
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.schemas.alerts import NewRoute, RouteChange
 from fairlens_backend.security_utils import decrypt_text, encrypt_text
-from fairlens_backend.storage import alert_routes, pages
+from fairlens_backend.storage import alert_routes, breakers, pages
 from fairlens_backend.storage.alert_tables import AlertRoute
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
@@ -97,8 +97,10 @@ def default_destination(name: str) -> Destination:
     return Destination(f"{DEFAULT}{name}", f"{name} of the settings", channel, target)
 
 
-def list_routes(tenant: str, limit: int, cursor: str | None) -> dict[str, Any]:
+def list_routes(tenant: str, limit: int, cursor: str | None, now: datetime) -> dict[str, Any]:
     """A page of the tenant's routes, oldest first, and beside it what the settings send where no route does.
+
+    `delivery` says how a target does: "closed" (well), "open" (away, left alone until `open_until`) or "half_open".
 
     Raises
     ------
@@ -108,12 +110,17 @@ def list_routes(tenant: str, limit: int, cursor: str | None) -> dict[str, Any]:
     settings = config.current()
     with read_snapshot():
         rows = alert_routes.page(tenant, limit + 1, after)
-        items = [_shown(row) for row in rows[:limit]]
+        away = {str(one["target"]): one for one in breakers.shown(now)}
+        items = [{**_shown(row), **_doing(away, f"{ROUTE}{row.id}")} for row in rows[:limit]]
     return {
         "items": items,
         "next_cursor": pages.encode_cursor(rows[limit - 1].id) if len(rows) > limit else None,
         "defaults": [
-            {"channel": name, "severities": config.words(settings.alert_severities)}
+            {
+                "channel": name,
+                "severities": config.words(settings.alert_severities),
+                **_doing(away, f"{DEFAULT}{name}"),
+            }
             for name in default_channels()
         ],
     }
@@ -201,6 +208,16 @@ def _checked(target: dict[str, Any]) -> dict[str, Any]:
             expected="a mail server",
         )
     return target
+
+
+def _doing(away: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Any]:
+    known = away.get(key)
+    until = known["open_until"] if known else None
+    return {
+        "delivery": known["state"] if known else "closed",
+        "open_until": telemetry.timestamp(until) if until else None,
+        "last_failure": known["last_reason"] if known else None,
+    }
 
 
 def _ordered(severities: Iterable[str]) -> list[str]:

@@ -40,7 +40,8 @@ def list_alerts(query: AlertsQuery) -> Response:
 @require_role("admin")
 def list_routes(query: PageQuery) -> Response:
     """An alert that no route takes goes to the channels of the settings, listed as `defaults`. Secrets are not shown."""
-    page = alert_router.list_routes(current_caller().tenant, query.limit, query.cursor)
+    now = telemetry.utc_now()
+    page = alert_router.list_routes(current_caller().tenant, query.limit, query.cursor, now)
     return success(page, counted(len(page["items"]), "route") + ".")
 
 

@@ -12,7 +12,15 @@ Label = Annotated[str, Field(max_length=1000)] | int | float | bool
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no text with a NUL
 JOB_ID = r"^job_[0-9a-f]{24}$"
+MAIL_ADDRESS_PATTERN = r"^[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}$"
+HOST_PATTERN = r"^[A-Za-z0-9.:_-]{1,253}$"
+ROUTING_KEY_PATTERN = r"^[A-Za-z0-9]{32}$"
+WEB_ADDRESS_PATTERN = r"^https?://[^\s\x00]+$"
 PATTERNS_IN_WORDS = {
+    MAIL_ADDRESS_PATTERN: "the characters of one e-mail address and nothing else",
+    HOST_PATTERN: "the letters, digits, dots and dashes of a host's name",
+    ROUTING_KEY_PATTERN: "32 letters and digits",
+    WEB_ADDRESS_PATTERN: "https:// or http:// and an address without spaces",
     JOB_ID: "the id of a job, job_ and 24 digits or letters a to f",
     NO_NUL: "text without a NUL character, which no database keeps",
     NAME_PATTERN: "1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit",

@@ -5,20 +5,26 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
-from fairlens_backend.schemas._base import NO_NUL, Body, PageQuery, PathPart
+from fairlens_backend.schemas._base import (
+    HOST_PATTERN,
+    MAIL_ADDRESS_PATTERN,
+    NO_NUL,
+    ROUTING_KEY_PATTERN,
+    WEB_ADDRESS_PATTERN,
+    Body,
+    PageQuery,
+    PathPart,
+)
 from fairlens_backend.schemas.checks import ModelName
 
 MAX_SILENCE_H = 24 * 366
 MAX_RECIPIENTS = 20
-ADDRESS = r"^[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}$"
-HOST = r"^[A-Za-z0-9.:_-]{1,253}$"
-ROUTING_KEY = r"^[A-Za-z0-9]{32}$"
 
 AlertSeverity = Literal["CRITICAL", "HIGH", "MEDIUM"]
 ChannelName = Literal["slack", "pagerduty", "email", "webhook"]
 Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=NO_NUL)]
-MailAddress = Annotated[str, Field(pattern=ADDRESS, max_length=320)]
-Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^https?://[^\s\x00]+$")]
+MailAddress = Annotated[str, Field(pattern=MAIL_ADDRESS_PATTERN, max_length=320)]
+Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=WEB_ADDRESS_PATTERN)]
 
 SILENCE_EXAMPLE: dict[str, Any] = {"hours": 8, "reason": "known since Monday, the fix ships tonight"}
 RESOLVE_EXAMPLE: dict[str, Any] = {"reason": "went back to version v1"}
@@ -101,13 +107,13 @@ class PagerDutyTarget(Body):
     """A service of PagerDuty."""
 
     channel: Literal["pagerduty"]
-    routing_key: Annotated[str, Field(pattern=ROUTING_KEY)] = Field(description="its integration key")
+    routing_key: Annotated[str, Field(pattern=ROUTING_KEY_PATTERN)] = Field(description="its integration key")
 
 
 class SmtpServer(Body):
     """A mail server of this route's own."""
 
-    host: Annotated[str, Field(pattern=HOST)]
+    host: Annotated[str, Field(pattern=HOST_PATTERN)]
     port: Annotated[int, Field(ge=1, le=65535)] = 587
     security: Literal["starttls", "tls", "none"] = "starttls"
     username: Annotated[str, Field(max_length=200, pattern=NO_NUL)] = ""

@@ -9,7 +9,7 @@ Source: M. Nygard, Release It!, 2nd edition 2018, chapter 5, "Circuit Breaker".
 """
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -77,7 +77,7 @@ def note_failure(target: str, reason: str, now: datetime, pause_s: float | None 
     return bool(waits_s)
 
 
-def shown(now: datetime) -> list[dict[str, object]]:
+def shown(now: datetime) -> list[dict[str, Any]]:
     """The targets that failed lately: state, failures in a row, when the next message tries."""
     rows = current_session().scalars(select(DeliveryBreaker).order_by(DeliveryBreaker.target))
     return [

@@ -238,6 +238,18 @@ def test_dead_letters_are_listed_sent_again_and_deleted(
     assert [one.headers["x-fairlens-delivery"] for one in receiver.received] == [dead["message_id"]] * 2
 
 
+def test_the_list_of_routes_says_which_target_is_away(people: People, receiver: Receiver) -> None:
+    """A receiver that asks for an hour's pause is shown as away, with its time and reason; another one as well."""
+    add_route(people, receiver.url), add_route(people, receiver.url + "/other", models=["loans"])
+    receiver.script((503, {"Retry-After": "3600"}))
+    breach(people)
+    deliver()
+    items = assert_envelope(people.admin.get("/v1/alerts/routes"), 200)["items"]
+    assert [(one["delivery"], one["last_failure"]) for one in items] == [
+        ("open", "the receiver answered 503"), ("closed", None),
+    ]  # fmt: skip
+
+
 def test_two_clear_audits_end_it(people: People, receiver: Receiver) -> None:
     """The whole way through the API: breach, told; clear, clear, all-clear told."""
     add_route(people, receiver.url)
