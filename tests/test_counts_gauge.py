@@ -1,5 +1,6 @@
 """The comparison of counts with raw rows: which days are due, what is found, kept and said."""
 
+import threading
 import zlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -212,3 +213,35 @@ def test_the_job_that_counts_anew() -> None:
     assert all(one["equal"] for one in count_keeper.check_counts("acme", "hiring", DAY))
     with pytest.raises(count_keeper.NotFound, match="from 2020-01-01"):
         count_jobs.rebuild_arguments("acme", "hiring", DAY.replace(2020, 1, 1), DAY.replace(2020, 1, 2))
+
+
+def test_writers_and_a_comparison_at_once() -> None:
+    """While decisions and labels come and are folded, every comparison reads one moment: it never finds a mismatch."""
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for n in range(25):
+                ids = [f"e{n}-{i}" for i in range(20)]
+                send([event(one) for one in ids])
+                label([(one, "good") for one in ids[::2]])
+                count_keeper.compact(NOW)
+        except BaseException as error:
+            failures.append(error)
+            raise
+        finally:
+            done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found, rounds = [], 0
+    while not done.is_set() or rounds < 3:
+        rounds += 1
+        found += check_all(NOW + timedelta(minutes=11 * rounds))
+        found += [
+            {"cells_wrong": not one["equal"]} for one in count_keeper.check_counts("acme", "hiring", DAY)
+        ]
+    writer.join()
+    assert failures == [] and [one for one in found if one["cells_wrong"]] == []
+    assert count_keeper.check_counts("acme", "hiring", DAY)[0]["rows"] == 500

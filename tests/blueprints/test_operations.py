@@ -8,8 +8,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fairlens_backend import __version__
+from fairlens_backend import __version__, telemetry
+from fairlens_backend.storage.event_tables import CountSeries
+from fairlens_backend.storage.job_tables import CountedDay
+from fairlens_backend.storage.session import unit_of_work
 from tests.api import assert_envelope
+from tests.redis_server import RedisServer
 
 MakeApp = Callable[..., Flask]
 LOADED = re.compile(r"""(?:src|href|action)\s*=\s*["']([^"']+)|url\(["']?([^"')]+)|@import\s+["']([^"']+)""")
@@ -74,10 +78,36 @@ def test_liveness_needs_nothing(client: FlaskClient) -> None:
 
 
 def test_readiness_names_every_part(client: FlaskClient) -> None:
-    """Database, ledger, scheduler and disk, each with its word."""
+    """What an audit needs, and what the server works without, each with its word."""
     parts = assert_envelope(client.get("/api/health?ready=1"), 200)["parts"]
-    assert set(parts) == {"database", "ledger", "disk", "scheduler"}
+    needed = {"database", "ledger", "disk", "scheduler"}
+    assert set(parts) == needed | {"audits", "redis", "counts", "jobs"}
     assert parts["database"]["ok"] and parts["disk"]["free_mb"] > 0
+    assert parts["redis"] == {"ok": None, "status": "disabled"}
+
+
+def test_readiness_tells_what_is_degraded(
+    make_app: MakeApp, redis_url: str, redis_server: RedisServer
+) -> None:
+    """Redis away, or counts that are not their rows: the server works on, answers 200, and says so, naming nobody's model."""
+    client = make_app(REDIS_URL=redis_url).test_client()
+    assert assert_envelope(client.get("/api/health?ready=1"), 200)["parts"]["redis"]["status"] == "ok"
+    with unit_of_work() as rows:
+        series = CountSeries(tenant="t", model="hiring-secret", version="v", attributes="[]")
+        rows.add(series)
+        rows.flush()
+        now = telemetry.utc_now()
+        times = {"next_check_at": now, "earliest_check_at": now, "checked_at": now}
+        rows.add(CountedDay(series_id=series.id, day=1, counted=1, raw_rows=2, cells_wrong=1, **times))
+    redis_server.kill()
+    answer = client.get("/api/health?ready=1")
+    told = assert_envelope(answer, 200)
+    assert told["degraded"] == ["redis", "counts", "jobs"]
+    assert (
+        told["parts"]["counts"]["mismatches"] == 1 and "rebuild-counts" in told["parts"]["counts"]["reason"]
+    )
+    assert "hiring-secret" not in answer.get_data(as_text=True)
+    assert_envelope(client.get("/api/health"), 200)
 
 
 def test_readiness_fails_with_a_disk_that_is_too_full(make_app: MakeApp) -> None:
