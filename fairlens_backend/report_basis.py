@@ -7,11 +7,11 @@ with a record: whoever has the records can add the same tables up again.
 import hashlib
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -25,8 +25,8 @@ GRAINS_H: Final = (1, 2, 3, 4, 6, 8, 12, 24, 48, 168, 336)
 MAX_PERIODS: Final = 100
 _HOUR: Final = timedelta(hours=1)
 
-Cell = tuple[int, tuple[str, ...], int, int, int]
-"""A period, a group, the decision, the truth, the score bin."""
+Cell = tuple[Any, ...]
+"""A group, the decision, the truth, the score bin."""
 
 
 class _Counts(msgspec.Struct):
@@ -166,7 +166,7 @@ class _Sum:
         self.attributes: dict[str, tuple[str, ...]] = {}
         self.references: dict[str, dict[str, str]] = {}
         self.sources: set[str] = set()
-        self._counted: dict[tuple[str, ...], dict[Cell, list[int]]] = {}
+        self._counted: dict[tuple[str, ...], dict[int, dict[Cell, list[int]]]] = {}
 
     def add(self, tenant: str, rows: Sequence[AuditRow]) -> None:
         """Read the tables of these audits and add them to the periods in which they end."""
@@ -179,19 +179,23 @@ class _Sum:
             if counts.reference_groups:
                 self.references[audit_id] = counts.reference_groups
             period = self._period(by_id[audit_id])
-            cells = self._counted.setdefault(counts.attributes, {})
-            for group, decision, truth, score, n, units in counts.rows:
-                sums = cells.setdefault((period, group, decision, truth, score), [0, 0])
-                sums[0] += n
-                sums[1] += int(units)
+            cells = self._counted.setdefault(counts.attributes, {}).setdefault(period, {})
+            for *place, n, units in counts.rows:
+                cell = tuple(place)
+                sums = cells.get(cell)
+                if sums is None:
+                    cells[cell] = [n, int(units)]
+                else:
+                    sums[0] += n
+                    sums[1] += int(units)
 
     def periods(self, attributes: tuple[str, ...]) -> dict[int, CountTable]:
         """The table of each period by number, of the audits that counted these attributes together."""
         parts: dict[int, list[CountTable]] = defaultdict(list)
-        for there, cells in self._counted.items():
+        for there, by_period in self._counted.items():
             if set(attributes) <= set(there):
-                for period, table in _tables(cells, there).items():
-                    parts[period].append(table.marginal(attributes))
+                for period, cells in by_period.items():
+                    parts[period].append(_table(cells, there).marginal(attributes))
         return {period: CountTable.sum(parts[period]) for period in sorted(parts)}
 
     def _period(self, row: AuditRow) -> int:
@@ -221,13 +225,13 @@ def _grain(rows: Sequence[AuditRow], length: timedelta) -> int:
     return next((hours for hours in GRAINS_H if hours * _HOUR >= least), GRAINS_H[-1])
 
 
-def _tables(cells: dict[Cell, list[int]], attributes: tuple[str, ...]) -> dict[int, CountTable]:
-    groups: dict[int, dict[tuple[str, ...], int]] = defaultdict(dict)
-    for period, group, *_ in cells:
-        groups[period].setdefault(group, len(groups[period]))
-    n = {period: np.zeros((len(there), *CELL_SHAPE), dtype=np.int64) for period, there in groups.items()}
-    units = {period: np.zeros_like(counts) for period, counts in n.items()}
-    for (period, group, decision, truth, score), sums in cells.items():
-        at = groups[period][group], decision, truth, score
-        n[period][at], units[period][at] = sums
-    return {period: CountTable(attributes, tuple(groups[period]), n[period], units[period]) for period in n}
+def _table(cells: Mapping[Cell, Sequence[int]], attributes: tuple[str, ...]) -> CountTable:
+    groups: dict[Any, int] = {}
+    for group, *_ in cells:
+        groups.setdefault(group, len(groups))
+    n = np.zeros((len(groups), *CELL_SHAPE), dtype=np.int64)
+    units = np.zeros_like(n)
+    for (group, decision, truth, score), sums in cells.items():
+        at = groups[group], decision, truth, score
+        n[at], units[at] = sums
+    return CountTable(attributes, tuple(groups), n, units)
