@@ -193,7 +193,7 @@ def _speak_of(
         if alert.attribute in attributes and alert.announced_at is None and alert.state == "open"
     ]
     # The worst first, and of equals the ratio of the four-fifths rule, which most people know.
-    silent.sort(key=lambda one: (SEVERITIES.index(one.severity), one.metric != RATIO, one.metric))  # type: ignore[arg-type]
+    silent.sort(key=lambda one: (SEVERITIES.index(one.severity), one.metric != RATIO, one.metric))
     for alert in silent:
         if not any(_speaks_for(other, alert) for other in alive.values()):
             alert_speaker.speak(alert, "reopened" if alert.times_opened > 1 else "opened", now)

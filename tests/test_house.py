@@ -15,7 +15,7 @@ PACKAGE = ROOT / "fairlens_backend"
 FILES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {room for room, floor in coverage_by_floor.rooms().items() if floor == "ground"}
 GROUND_FILES = [path for path in FILES if path.relative_to(PACKAGE).parts[0].removesuffix(".py") in GROUND]
-FAMILIES = [PACKAGE / "core" / "metrics"]
+FAMILIES = [PACKAGE / "core" / "metrics", PACKAGE / "channels"]
 MAX_LINES = 300
 BROAD = {"Exception", "BaseException"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}

@@ -121,9 +121,15 @@ def _server(target: Target, settings: Settings) -> tuple[MailServer | None, str]
     own = target.get("smtp")
     if own:
         # Somebody of a tenant typed it in, so it may not reach into the server's own network.
-        private = settings.webhook_allow_private
-        names = ("host", "port", "security", "username", "password")
-        return MailServer(*(own[name] for name in names), private), own["sender"]
+        server = MailServer(
+            own["host"],
+            own["port"],
+            own["security"],
+            own["username"],
+            own["password"],
+            may_be_private=settings.webhook_allow_private,
+        )
+        return server, own["sender"]
     if not (settings.smtp_host and settings.smtp_from):
         return None, ""
     server = MailServer(

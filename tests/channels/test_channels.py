@@ -191,6 +191,31 @@ def test_a_mail_has_both_forms_and_belongs_to_its_conversation(places: tuple[Rec
     assert all(len(line) <= 998 for line in places[1].raw[-1].splitlines())
 
 
+def test_a_route_may_have_a_mail_server_of_its_own(
+    places: tuple[Receiver, Mailbox], make_settings: Callable[..., config.Settings]
+) -> None:
+    """Its mail goes there, from its own sender; where private addresses are not allowed it is refused."""
+    own = {"host": "localhost", "port": places[1].port, "security": "none", "username": "", "password": "", "sender": "own@example.org"}  # fmt: skip
+    target = {"to": ["cy@example.org"], "smtp": own}
+    assert CHANNELS["email"].deliver(target, payload("opened"), "m-1", NOW).delivered
+    assert places[1].envelopes == [("own@example.org", ["cy@example.org"])]
+    make_settings()
+    said = CHANNELS["email"].deliver(target, payload("opened"), "m-1", NOW)
+    assert said.outcome == "failed" and "not a public address" in said.reason
+    nobody = CHANNELS["email"].deliver({"to": ["cy@example.org"]}, payload("opened"), "m-1", NOW)
+    assert nobody.outcome == "failed" and "SMTP_HOST" in nobody.reason
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [("451 later", "retry"), ("554 no", "failed")])
+def test_what_a_mail_server_says(answer: str, outcome: str, places: tuple[Receiver, Mailbox]) -> None:
+    """4xx may succeed later, 5xx will not, nobody there may come back."""
+    places[1].answers = [answer]
+    target = CHANNELS["email"].default_target(config.current())
+    assert target is not None
+    said = CHANNELS["email"].deliver(target, payload("opened"), "m-1", NOW)
+    assert (said.outcome, said.status_code) == (outcome, int(answer[:3]))
+
+
 def test_words_of_each_turn(settings: config.Settings) -> None:
     """The headline says at once what kind of message it is, with times by hand: 03:04 to 06:24 is 3 h 20 min."""
     assert [tell(payload(kind)).headline for kind in (*KINDS, "test")] == [
