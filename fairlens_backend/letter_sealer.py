@@ -15,6 +15,7 @@ from fairlens_backend.core.enrich.pii_finder import suspicious
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser, Untokenisable
 from fairlens_backend.event_reader import Refused
 from fairlens_backend.schemas._base import NAME_PATTERN
+from fairlens_backend.schemas.events import PredictionEvent
 from fairlens_backend.storage import event_ids
 from fairlens_backend.storage.dead_letters import NewLetter
 
@@ -23,6 +24,7 @@ _DEPTH: Final = 16
 _MOST: Final = 2_000
 _NAMES: Final = 50
 _LONGEST: Final = 200
+_FIELDS: Final = frozenset(PredictionEvent.__struct_fields__)
 _MODEL: Final = re.compile(NAME_PATTERN)
 
 
@@ -36,7 +38,9 @@ def seal(tenant: str, source: str, tokeniser: PiiTokeniser, refused: Sequence[Re
         event = _without_personal_data(tokeniser, one.event)
         model = event.get("model_id") if isinstance(event, dict) else None
         is_name = isinstance(model, str) and _MODEL.match(model) and not suspicious(model)
-        sealed = fernet.encrypt(msgspec.json.encode({"event": event, "id": _digest(tenant, one.event, event)})).decode()
+        sealed = fernet.encrypt(
+            msgspec.json.encode({"event": event, "id": _digest(tenant, one.event, event)})
+        ).decode()
         letters.append(NewLetter(tenant, model if is_name else None, source, one.errors, sealed))
     return letters
 
@@ -63,10 +67,41 @@ def _digest(tenant: str, before: Any, after: Any) -> str | None:
 
 
 def _without_personal_data(tokeniser: PiiTokeniser, event: Any) -> Any:
+    if not isinstance(event, dict):
+        return REMOVED  # what is no event says of no text what it is
+    known = {name: value for name, value in event.items() if name in _FIELDS}
+    # Of a field that events do not have nothing is known: whatever stands in it may be somebody's name.
+    unknown = {
+        _whole(tokeniser, name): _whole(tokeniser, value)
+        for name, value in event.items()
+        if name not in _FIELDS
+    }
     try:
-        return tokeniser.tokenise(event).document
+        new = tokeniser.tokenise(known).document
     except Untokenisable:
-        return _Pieces(tokeniser, event).of(event)
+        new = _Pieces(tokeniser, event).of(known)
+    for name in ("model_id", "model_version"):
+        # Bare digits are taken for an identifier elsewhere; here nobody has looked yet whether there is such a model.
+        if isinstance(new.get(name), str) and suspicious(new[name]):
+            new = {**new, name: _whole(tokeniser, new[name])}
+    return {**new, **unknown}
+
+
+def _whole(tokeniser: PiiTokeniser, value: Any, depth: int = 0) -> Any:
+    """A value every text of which is a token."""
+    if depth > _DEPTH:
+        return REMOVED
+    if isinstance(value, dict):
+        items = list(value.items())[:_MOST]
+        return {_whole(tokeniser, key): _whole(tokeniser, item, depth + 1) for key, item in items}
+    if isinstance(value, list):
+        return [_whole(tokeniser, item, depth + 1) for item in value[:_MOST]]
+    try:
+        if isinstance(value, str):
+            return tokeniser.token("other", value)
+        return tokeniser.tokenise({"value": value}).document["value"]
+    except Untokenisable:
+        return REMOVED
 
 
 class _Pieces:

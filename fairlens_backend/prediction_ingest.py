@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from fairlens_backend import config, event_grouping, letter_sealer, telemetry
+from fairlens_backend.core.enrich.pii_finder import suspicious
 from fairlens_backend.core.labels import UNKNOWN, canonical_label
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
 from fairlens_backend.event_coding import label_digest
@@ -158,9 +159,11 @@ def _parts(sender: Sender, read: Read, now: datetime, enricher: Enricher) -> lis
     unknown: list[tuple[Decisions, FairLensError]] = []
     for some in read.decisions:
         try:
-            grouping = event_grouping.of(sender.tenant, some.model, some.version)
+            grouping = event_grouping.of(sender.tenant, some.model, some.version, now)
         except (NotFound, InvalidInput) as error:
-            unknown.append((some, error))
+            # What a caller calls a model may be a person's number.
+            known = not suspicious(some.model) and not suspicious(some.version or "")
+            unknown.append((some, error if known else NotFound("There is no such model.", field="model_id")))
             continue
         part = _columns(sender, some, grouping, enricher, read.refused, now)
         if part is not None:

@@ -28,6 +28,7 @@ _SPOKEN: Final = re.compile(
 _ADDRESS: Final = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9_%+-]{0,30}(?:\.[A-Za-z0-9_%+-]{1,30})?@(?:[A-Za-z0-9-]{1,60}\.){1,4}[A-Za-z]{2,40}"
 )
+_WORDS: Final = re.compile(r"\W+")
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final = frozenset({bool, type(None)})
 _LARGEST_INT: Final = 1_000_000_000
@@ -93,7 +94,9 @@ class ColumnScanner:
             others += plain
             found.written.append(written)
         if names:
-            found.rows.update(i for i in range(len(ids)) if i not in found.rows and _named(i, names, others))
+            keys = frozenset(word for table in tables for key in table for word in _WORDS.split(key.lower()))
+            rest = set(range(len(ids))) - found.rows
+            found.rows.update(i for i in rest if _named(i, names, others, keys))
         return found
 
     def _ids(self, ids: Sequence[str]) -> set[int]:
@@ -202,13 +205,15 @@ class ColumnScanner:
         self._clean.update(clean)
 
 
-def _named(i: int, names: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]]) -> bool:
-    """Whether a word of a row's names, of three letters or more, may occur in its other texts."""
+def _named(
+    i: int, names: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]], keys: frozenset[str]
+) -> bool:
+    """Whether a word of a row's names, of three letters or more, may occur in its other texts or in the names of fields."""
     own = " ".join([column[i] for column in names if type(column[i]) is str])
     if not own:
         return False
     text = " ".join([column[i] for column in others if type(column[i]) is str])
     if not (own.isascii() and text.isascii()):
         return True  # there are more ways to write them alike than lower case
-    text = text.lower()
-    return any(len(word) > 2 and word in text for word in own.lower().split())
+    text, words = text.lower(), own.lower().split()
+    return any(len(word) > 2 and (word in text or not keys.isdisjoint(_WORDS.split(word))) for word in words)

@@ -114,7 +114,9 @@ class Walk:
             for i, (key, item) in enumerate(value.items()):
                 inner = _inner(path, key, i)
                 own, clean = self._rule(key)
-                name = key if clean else self._text(key, inner, NO_RULE, None)
+                # Fields of the format itself, such as "label", are nobody's name, whoever is called so.
+                names = None if not path and _SHOWN.fullmatch(key) else self._names
+                name = key if clean and names is None else self._text(key, inner, NO_RULE, names)
                 if name in new:
                     raise refused(inner, "two keys that are one person's")
                 new[name] = self._written(item, own.under(rule), inner)
