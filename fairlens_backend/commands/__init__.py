@@ -5,12 +5,24 @@ Heavy rooms are imported inside `run`, so that `fairlens --help` is there at onc
 
 from types import ModuleType
 
-from fairlens_backend.commands import audit, backtest, metrics, rebuild_counts, worker
+from fairlens_backend.commands import (
+    audit,
+    backtest,
+    demo,
+    export_evidence,
+    metrics,
+    rebuild_counts,
+    verify,
+    worker,
+)
 
 COMMANDS: tuple[ModuleType, ...] = (
     audit,
     backtest,
+    demo,
+    export_evidence,
     metrics,
     rebuild_counts,
+    verify,
     worker,
 )
