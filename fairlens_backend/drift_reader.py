@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from fairlens_backend import count_history, drift_series
 from fairlens_backend.audit_history import KEPT
 from fairlens_backend.audit_runner import SHORT_METRICS, settle
 from fairlens_backend.core.counts import CountTable
@@ -47,7 +48,8 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
 
     Returns
     -------
-    model_id, since, until, window_days, grain_hours, checks_per_series (how many of the newest were read), cut (whether a
+    model_id, since, until, window_days, source ("counts" where periods were summed and assessed exactly; "audits" where
+        they were read as they were made, or nothing else is there), grain_hours, checks_per_series (how many of the newest were read), cut (whether a
     series has more than these in the window), status ("ok", or "insufficient_data" where no check of the window has
     a value: that is unknown, not fair), reason, series (one `core.drift.analysis.analyse` an attribute and metric),
     aligned (all of them on one grid of times), decomposition (`core.drift.decomposition.decompose_change` between first and
@@ -56,16 +58,19 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
     Raises
     ------
     NotFound : no such model, neither registered nor ever audited
-    InvalidInput : a metric, an attribute or a grain that does not exist, or more than 60 series at once
+    InvalidInput : a metric, an attribute or a grain that does not exist, more than 60 series at once, a window that ends
+        before it begins or has too many periods
     """
-    until = min(wanted.until, now) if wanted.until else now
-    since = until - timedelta(days=wanted.window_days)
+    since, until = _window(wanted, now)
+    days = (until - since) / timedelta(days=1)
     metrics = metrics_named(wanted.metrics)
-    grain = None if wanted.grain is None else _grain(wanted.grain)
+    grain = None if wanted.grain in (None, "audit") else _grain(wanted.grain)
     with read_snapshot():
-        if not audits.any_of_model(tenant, model):
-            settle(tenant, model, None, {}, registered=True)
-        attributes = _attributes(figures.attributes(tenant, model), wanted.attribute)
+        subject = settle(tenant, model, None, {}, registered=not audits.any_of_model(tenant, model))
+        known_attributes = figures.attributes(tenant, model)
+        if grain is not None:
+            known_attributes = list(dict.fromkeys([*count_history.attributes_of(subject), *known_attributes]))
+        attributes = _attributes(known_attributes, wanted.attribute)
         _check_size(len(attributes) * len(metrics))
         newest = min(MAX_CHECKS, ALL_CHECKS // max(1, len(attributes) * len(metrics)))
         rows = {
@@ -76,27 +81,47 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
             for metric in metrics
         }
         parts = _decompositions(tenant, rows, since, metrics)
+        counted = None
+        if grain is not None:
+            hours = grain_hours(grain)
+            counted = drift_series.from_counts(subject, attributes, metrics, since, until, hours)
     every = [_series(model, *key, found) for key, found in rows.items()]
+    if counted is not None:
+        every, grain = list(counted.values()), None
     shown = [series.between(since, until) for series in every]
     known = any(one.known for one in shown)
     return {
         "model_id": model,
         "since": since.isoformat(),
         "until": until.isoformat(),
-        "window_days": wanted.window_days,
-        "grain_hours": None if grain is None else grain_hours(grain),
+        "window_days": days,
+        "source": "audits" if counted is None else "counts",
+        "grain_hours": every[0].grain_hours if counted else None if grain is None else grain_hours(grain),
         "checks_per_series": newest,
-        "cut": any(_is_cut(found, since, newest) for found in rows.values()),
+        "cut": counted is None and any(_is_cut(found, since, newest) for found in rows.values()),
         "status": "ok" if known else "insufficient_data",
-        "reason": None if known else _nothing(model, wanted.window_days, shown),
+        "reason": None if known else _nothing(model, days, shown),
         "series": [
             # What was said of checks long past is no answer about a window that has none.
             analyse(series, grain=grain, shown_since=since) if part.known else analyse(part, grain=grain)
             for series, part in zip(every, shown, strict=True)
         ],
-        "aligned": align(shown, grain),
+        "aligned": {**align(shown, grain), **({"grain_hours": every[0].grain_hours} if counted else {})},
         "decomposition": parts,
     }
+
+
+def _window(wanted: DriftQuery, now: datetime) -> tuple[datetime, datetime]:
+    until = min(wanted.until, now) if wanted.until else now
+    since = wanted.since or until - timedelta(days=wanted.window_days)
+    if since >= until:
+        raise InvalidInput(
+            f"since is {since.isoformat()}, a time before {until.isoformat()} was expected.",
+            field="since",
+            got=since.isoformat(),
+            expected=f"a time before {until.isoformat()}",
+        )
+    return since, until
 
 
 def metrics_named(text: str) -> list[str]:
@@ -132,7 +157,7 @@ def _attributes(known: Sequence[str], wanted: str | None) -> list[str]:
         return list(known)
     if wanted not in known:
         raise InvalidInput(
-            f"No audit of this model is by {wanted!r}; there are {', '.join(known)}.",
+            f"Nothing of this model is counted by {wanted!r}; there are {', '.join(known)}.",
             field="attribute",
             got=wanted,
             expected=f"one of {', '.join(known)}",

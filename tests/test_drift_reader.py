@@ -138,13 +138,14 @@ def test_no_audit_in_the_window_is_not_fair() -> None:
 
 
 def test_days_out_of_hours() -> None:
-    """Three hours with 40 and 60 per cent, weighted by their sizes, are one day; the grid says its grain."""
+    """Three hours are summed to one day and assessed exactly; the grid says its grain, and the answer where it is from."""
     for number, south in enumerate([100, 100, 50]):
         audit(number + 1, loans(100, south), every=HOUR)
     answer = drift(1, metrics="spd", attribute="sex", grain="day")
     (point,) = answer["series"][0]["timeseries"]
-    # differences 0, 0 and 70/150 − 0.4, of 400, 400 and 350 rows
-    assert point["value"] == pytest.approx((70 / 150 - 0.4) * 350 / 1150)
+    # of 300 women in the north 60 %, of 250 in the south 20 %; of men 40 %
+    assert point["value"] == pytest.approx((180 + 50) / 550 - 0.4)
+    assert (point["n"], answer["source"]) == (1150, "counts")
     assert answer["grain_hours"] == answer["aligned"]["grain_hours"] == 24
 
 
@@ -209,3 +210,28 @@ def test_many_checks_are_read_less_far_back(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(drift_reader, "ALL_CHECKS", 6)
     part = drift(2, metrics="dir,spd", attribute="sex")
     assert (part["checks_per_series"], part["cut"], part["series"][0]["n_checks"]) == (3, True, 23)
+
+
+def test_a_window_of_any_days() -> None:
+    """From one time to another, in the place of a length; a begin after the end is refused by its name."""
+    for number in range(8):
+        audit(number, loans(100, 100))
+    answer = drift(8, metrics="dir", attribute="sex", since=START + 2 * DAY, until=START + 5 * DAY)
+    assert answer["window_days"] == 3 and answer["source"] == "audits"
+    times = [point["time"][:10] for point in answer["series"][0]["timeseries"]]
+    assert times == ["2026-03-04", "2026-03-05", "2026-03-06"]  # after the begin, up to the end
+    with pytest.raises(InvalidInput, match="since"):
+        drift(8, since=START + 9 * DAY)
+
+
+def test_hours_without_decisions_stay_gaps_and_too_many_are_refused() -> None:
+    """Of a day with one hour of decisions the others have no value; years of hours are not counted at once."""
+    audit(1, loans(100, 100))
+    answer = drift(2, metrics="dir", attribute="sex", grain="hour", window_days=2)
+    (series,) = answer["series"]
+    known = [point["time"] for point in series["timeseries"] if point["value"] is not None]
+    assert known == ["2026-03-02T01:00:00+00:00"]  # submitted at midnight: the hour that begins then
+    assert {point["reason"] for point in series["timeseries"]} == {None, "No decisions in this period."}
+    assert len(answer["aligned"]["times"]) == 48 - 24
+    with pytest.raises(InvalidInput, match="coarser grain"):
+        drift(100, metrics="dir", attribute="sex", grain="hour", window_days=99)
