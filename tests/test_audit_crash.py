@@ -169,7 +169,7 @@ def test_workers_that_are_killed_double_and_skip_nothing() -> None:
         os.waitpid(child, 0)
     last = worker()
     os.waitpid(last, 0)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 30 + 10 * ROUNDS
     while any(window_planner.run_due().values()) or unfinished():
         assert time.monotonic() < deadline
         select.select([], [], [], 0.05)
