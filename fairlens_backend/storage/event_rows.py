@@ -17,7 +17,6 @@ from fairlens_backend.storage.event_details import Details
 _BINS: Final = SCORE_UNKNOWN + 1
 _AT_ONCE: Final = 50
 _PRIME: Final = 2_147_483_647
-_FACTOR: Final = 48_271
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +49,14 @@ def drawn(
     are drawn.
     """
     chosen: list[tuple[int, int]] = []
+    # A random line over the integers modulo a prime orders the numbers; neighbours by seed have nothing in common.
+    factor, offset = np.random.default_rng(seed).integers(1, _PRIME, size=2).tolist()
     for number in series_ids:
-        # A fixed shuffle of the numbers (Lehmer), done by the database: no list of all batches leaves it.
+        # Done by the database: no list of all batches leaves it.
         chosen += driver_sql.rows(
-            "SELECT (((id % ?) * ? + ?) % ?) * ? % ? AS drawn, id FROM event_batches WHERE series_id = ?"
+            "SELECT ((id % ?) * ? + ?) % ? AS drawn, id FROM event_batches WHERE series_id = ?"
             " AND last_minute >= ? AND first_minute < ? ORDER BY drawn, id LIMIT ?",
-            _PRIME, _FACTOR, seed % _PRIME, _PRIME, _FACTOR, _PRIME, number, first_minute, end_minute, batches,
+            _PRIME, factor, offset, _PRIME, number, first_minute, end_minute, batches,
         )  # fmt: skip
     ids = sorted(batch for _, batch in sorted(tuple(row) for row in chosen)[:batches])
     for start in range(0, len(ids), _AT_ONCE):
