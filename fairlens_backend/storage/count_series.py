@@ -29,6 +29,7 @@ class Series:
 
 
 _numbers: dict[str, dict[Series, int]] = {}
+_by_number: dict[str, dict[int, Series]] = {}
 _groups: dict[str, dict[int, dict[tuple[str, ...], int]]] = {}
 
 
@@ -42,8 +43,11 @@ def of_model(tenant: str, model: str, version: str | None = None) -> list[tuple[
 
 
 def by_id(number: int) -> Series:
-    """The series with that number."""
-    return _as_series(current_session().get_one(CountSeries, number))
+    """The series with that number; a process remembers it, since it never changes."""
+    known = _remembered(_by_number)
+    if number not in known:
+        known[number] = _as_series(current_session().get_one(CountSeries, number))
+    return known[number]
 
 
 def id_of(series: Series) -> int:
@@ -94,6 +98,7 @@ def numbered(
 def forget_memory() -> None:
     """Drop what this process remembers."""
     _numbers.clear()
+    _by_number.clear()
     _groups.clear()
 
 

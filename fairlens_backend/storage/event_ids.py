@@ -22,7 +22,9 @@ from fairlens_backend.storage.driver_sql import among, list_of
 ENTRY: Final = np.dtype([("key", "<u8"), ("check", "<u8"), ("place", "<i8")])
 POSITION_BITS: Final = 16
 """A place is the batch's number and, in the lowest bits, the row in it."""
-PAGE_ENTRIES: Final = 512
+PAGE_ENTRIES: Final = (
+    128  # 3 KB: a late label reads the page of its id, and on SQLite one row then is one page of the file
+)
 _PAGE_BITS: Final = 20
 _FAN: Final = 8
 _MAX_MERGED: Final = 262_144  # larger runs stay as they are: merging them would keep writers waiting
