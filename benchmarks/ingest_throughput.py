@@ -29,13 +29,11 @@ from typing import Any
 
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-from _load import BATCH, cpu_seconds, measure
-from http_latency import PASSWORD, free_port
-
+from benchmarks._load import BATCH, cpu_seconds, measure
+from benchmarks.http_latency import PASSWORD, free_port
 from tests.postgres_server import PostgresServer
+
+ROOT = Path(__file__).resolve().parent.parent
 
 PEER = """
 import os
