@@ -266,7 +266,14 @@ def _mark(claim: outbox.Claim, delivery: Delivery, now: datetime, rng: random.Ra
 def _enter(claim: outbox.Claim, now: datetime) -> None:
     """The delivery in the ledger: of which alert, by which channel; no person and no address, since it stays for ever."""
     body = {name: claim.payload.get(name) for name in SENT}
-    body |= {"message_id": claim.message_id, "target": claim.target, "attempts": claim.attempts}
+    channel = alert_router.channel_of(claim.tenant, claim.target)
+    body |= {
+        "message_id": claim.message_id,
+        "channel": channel.name if channel else None,
+        "target": claim.target,
+        "attempts": claim.attempts,
+        "outcome": "delivered",
+    }
     ledger.append("BIAS_ALERT_SENT", claim.tenant, body, now)
 
 

@@ -20,6 +20,7 @@ from fairlens_backend.storage.alert_tables import Alert, AlertWatch
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 AT_ONCE = 50
+ROUNDS = 200  # what is left after so many is left to the next tick
 SPOKEN = ("opened", "reopened", "worse", "resolved")
 
 
@@ -97,10 +98,10 @@ def observe(tenant: str, result: Mapping[str, Any], record_id: str, now: datetim
 def remind_due(now: datetime) -> int:
     """End the silences that are over and bring open alerts to mind; how many. Called by the clock."""
     done = 0
-    while True:
+    for _ in range(ROUNDS):
         with read_snapshot():
             if not alerts.any_due(now):
-                return done
+                break
         with unit_of_work():
             found = alerts.take_due(now, AT_ONCE)
             for alert in found:
@@ -112,8 +113,9 @@ def remind_due(now: datetime) -> int:
                     if told or kind != "reminder":
                         alerts.note(alert, kind, now, told=told)
         if not found:
-            return done  # another worker has them
+            break  # another worker has them
         done += len(found)
+    return done
 
 
 @dataclass(frozen=True)
