@@ -13,6 +13,8 @@ from fairlens_backend.demo_data import Scenario
 from fairlens_backend.errors import Unavailable
 
 RATIO: Final = "disparate_impact_ratio"
+OF_SELECTION: Final = (RATIO, "statistical_parity_difference", "temporal_drift_index")
+"""What the injected drift moves; an alert of anything else is about something else in the data."""
 LIMIT: Final = 0.8
 LABELS_AFTER_HOURS: Final = 12
 """Simulated hours until the true outcome of a decision is known."""
@@ -62,6 +64,7 @@ class Outcome:
 
     Parameters
     ----------
+    other_alerts : what audits alerted of that the drift does not touch
     false_alarms : what was said before the drift
     whole : the audit of all windows together, with the labels that have arrived
     sent : decisions that the server acknowledged
@@ -76,6 +79,7 @@ class Outcome:
     pre_alert: Moment | None = None
     alert: Moment | None = None
     false_alarms: list[Moment] = field(default_factory=list)
+    other_alerts: list[str] = field(default_factory=list)
     whole: dict[str, Any] | None = None
     sent: int = 0
     lost: int = 0
@@ -158,8 +162,11 @@ class Feed:
         end = begin + self._width
         asked = {"window_hours": self._scenario.window_hours, "until": end.isoformat()}
         audit = self._api.call("POST", f"/v1/models/{self.outcome.model}/audit", asked)
-        ratio = audit["attributes"][self._scenario.attribute][RATIO]["value"]
-        if audit["alert"]:
+        figures = audit["attributes"][self._scenario.attribute]
+        ratio = figures[RATIO]["value"]
+        if audit["alert"] and not any(figures[name]["breached"] for name in OF_SELECTION):
+            self.outcome.other_alerts.append(_finding(audit["sentences"], None))
+        elif audit["alert"]:
             self._came(
                 "alert", Moment(number, end, self._elapsed(), ratio, _finding(audit["sentences"], ratio))
             )

@@ -1,21 +1,46 @@
-"""The last checks of a model as a series: moving average, velocity, breakpoints, pre-alert, prediction (STATISTICS section 5)."""
+"""The last checks of a model as a series: moving average, velocity, breakpoints, pre-alert, prediction (STATISTICS section 5).
 
-from collections.abc import Mapping
-from datetime import datetime
+The values are those of the stored figures, as `drift_reader` reads them: of several attributes the worst, and of checks that
+share rows, or of one that was made anew, one. A record that has no figures, such as one of `log_to_db`, speaks for itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fairlens_backend import audit_runner, compliance_logger, fairness_predictor, ledger_keeper, telemetry
+from fairlens_backend.core.drift import trend as trend_room
 from fairlens_backend.core.drift.breakpoints import breakpoints
+from fairlens_backend.core.drift.series import Check, Series
 from fairlens_backend.core.metrics import METRICS
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.storage import audits, checks
+from fairlens_backend.storage import audits, checks, figures
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 DEFAULT_TENANT = "default"
 DEFAULT_MODEL = "loan_model"
-LEVEL_ALREADY_UNDER = "the moving average is beyond the threshold"
 ALWAYS_MEASURED = ("sample_size", "severity", "alert", "message")
 METRIC_OF_SHORT = {metric.short_name: metric for metric in METRICS}
+LOOKED_AT = 4
+"""Records read for each check that is asked for: an hour that is audited every quarter of an hour is one check of four."""
+_FIRST, _APART = datetime(1970, 1, 1, tzinfo=UTC), timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A record and its value of a metric; the attribute is None where the record has no figures."""
+
+    record: Mapping[str, Any]
+    value: float | None
+    standard_error: float | None
+    attribute: str | None
+
+    def shown(self) -> dict[str, Any]:
+        """As a value of the trend."""
+        said = {name: self.record[name] for name in ("record_id", "timestamp", "model")}
+        said |= {"value": self.value, "attribute": self.attribute}
+        return {**said, "severity": self.record["severity"], "alert": self.record["alert"]}
 
 
 def log_to_db(
@@ -99,8 +124,7 @@ def rolling_average(
     metric: str, window: int = 10, *, model: str | None = None, tenant: str = DEFAULT_TENANT
 ) -> float | None:
     """The mean of a metric over the last `window` checks that have it; None when none has."""
-    values = _known(_series(metric, window, model, tenant))
-    return sum(values) / len(values) if values else None
+    return _mean(_known(_points(metric, window, model, tenant)))
 
 
 def pre_alert_check(
@@ -126,39 +150,28 @@ def pre_alert_check(
     """
     described = _metric(metric)
     threshold = described.threshold if threshold is None else threshold
-    series = _series(metric, window, model, tenant)
-    values = _known(series)
-    if described.breached_when != "below":
-        values = [abs(value) for value in values]
+    points = _points(metric, window, model, tenant)
     answer = {"metric": metric, "model": model, "window": window, "threshold": threshold, "horizon": horizon}
-    if len(values) < 2:
+    checks_ = [Check(_FIRST + place * _APART, point.value) for place, point in enumerate(points)]
+    series = Series("", "", described.name, threshold, described.breached_when, checks_)
+    said = trend_room.pre_alert(series, max(1, len(points)), horizon)
+    if said["pre_alert"] is None:
         reason = (
-            f"{len(values)} of the last {len(series)} checks have a {metric}, at least 2 are needed: "
+            f"{said['n_checks']} of the last {len(points)} checks have a {metric}, at least 2 are needed: "
             "this says nothing about fairness"
         )
         blank = dict.fromkeys(("pre_alert", "moving_average", "velocity", "projected"))
-        return {**answer, **blank, "reasons": [reason], "n_checks": len(values)}
-    average = sum(values) / len(values)
-    speed = velocity(values)
-    projected = max(0.0, average + speed * horizon)  # neither a ratio nor a size is under 0
-    # Toward the threshold: a ratio falls, the others grow.
-    side = -1 if described.breached_when == "below" else 1
-    reasons = []
-    if side * (average - threshold) > 1e-9:
-        reasons.append(f"{LEVEL_ALREADY_UNDER}: {average:.3f} against {threshold:g}")
-    elif side * speed > 0 and side * (projected - threshold) > 1e-9:
-        reasons.append(
-            f"at {speed:+.4f} a check the average of {average:.3f} passes {threshold:g} within {horizon} checks"
-        )
+        return {**answer, **blank, "reasons": [reason], "n_checks": said["n_checks"]}
+    # A ratio is not under 0, whatever a line says.
+    least = 0.0 if described.breached_when == "below" else said["projected"]
     return {
         **answer,
-        "pre_alert": bool(reasons),
-        "reasons": reasons
-        or [f"the moving average of {average:.3f} is within {threshold:g} and is not heading there"],
-        "moving_average": average,
-        "velocity": speed,
-        "projected": projected,
-        "n_checks": len(values),
+        "pre_alert": said["pre_alert"],
+        "reasons": [reason.rstrip(".") for reason in said["reasons"]],
+        "moving_average": said["moving_average"],
+        "velocity": said["velocity"],
+        "projected": max(least, said["projected"]),
+        "n_checks": said["n_checks"],
     }
 
 
@@ -170,51 +183,40 @@ def velocity(values: list[float]) -> float:
     >>> velocity([0.9, 0.9, 0.8, 0.8])
     -0.05
     """
-    half = len(values) // 2
-    if half == 0:
-        return 0.0
-    gap = sum(values[-half:]) / half - sum(values[:half]) / half
-    # The centres of the halves are n − half checks apart.
-    return round(gap / (len(values) - half), 12)
+    return trend_room.velocity(values) or 0.0
 
 
 def trend(metric: str, window: int, *, model: str | None, tenant: str) -> dict[str, Any]:
     """Recent values with their records, the moving average, the velocity and where the level changed."""
-    _metric(metric)
-    rows = get_recent(window, model=model, tenant=tenant)
-    series = [row[metric] for row in rows]
-    known = [(place, value) for place, value in enumerate(series) if value is not None]
+    found = _points(metric, window, model, tenant)
+    known = [(place, point.value) for place, point in enumerate(found) if point.value is not None]
     values = [value for _, value in known]
-    points = [
-        {
-            "record_id": row["record_id"],
-            "timestamp": row["timestamp"],
-            "model": row["model"],
-            "value": row[metric],
-            "moving_average": _mean(_known(series[: place + 1])),
-            "severity": row["severity"],
-            "alert": row["alert"],
-        }
-        for place, row in enumerate(rows)
-    ]
     return {
         "metric": metric,
         "model": model,
         "window": window,
-        "n_checks": len(rows),
-        "n_undefined": len(rows) - len(values),
-        "values": points,
+        "n_checks": len(found),
+        "n_undefined": len(found) - len(values),
+        "values": [
+            {**point.shown(), "moving_average": _mean(_known(found[: place + 1]))}
+            for place, point in enumerate(found)
+        ],
         "moving_average": _mean(values),
         "velocity": velocity(values) if len(values) > 1 else None,
-        "breakpoints": [rows[known[place][0]]["record_id"] for place in breakpoints(values)],
+        "breakpoints": [found[known[place][0]].record["record_id"] for place in breakpoints(values)],
         "threshold": _metric(metric).threshold,
     }
 
 
 def predict(window: int, *, model: str | None, tenant: str, threshold: float, horizon: int) -> dict[str, Any]:
     """Where the disparate impact ratio will be after `horizon` more checks (`fairness_predictor.predict_drift`)."""
-    series = _series("dir", window, model, tenant)
-    predicted = fairness_predictor.predict_drift(series, threshold=threshold, horizon=horizon)
+    points = _points("dir", window, model, tenant)
+    predicted = fairness_predictor.predict_drift(
+        [point.value for point in points],
+        variances=[None if point.standard_error is None else point.standard_error**2 for point in points],
+        threshold=threshold,
+        horizon=horizon,
+    )
     return {"metric": "dir", "model": model, "window": window, **predicted}
 
 
@@ -236,13 +238,33 @@ def _metric(short_name: str) -> Any:
     return METRIC_OF_SHORT[short_name]
 
 
-def _series(metric: str, window: int, model: str | None, tenant: str) -> list[float | None]:
-    _metric(metric)
-    return [row[metric] for row in get_recent(window, model=model, tenant=tenant)]
+def _points(metric: str, window: int, model: str | None, tenant: str) -> list[_Point]:
+    """The last `window` checks, oldest first."""
+    described = _metric(metric)
+    with read_snapshot():
+        records = checks.recent(tenant, model=model, window=window * LOOKED_AT)
+        figures_of = figures.of_audits(tenant, [row["audit_id"] for row in records], described.name)
+    found = []
+    for record in records:
+        kept = figures_of.get(record["audit_id"])
+        if kept is None:
+            found.append(_Point(record, record[metric], None, None))
+            continue
+        apart = [figure for figure in kept if figure.apart]
+        known = [(figure.value, figure) for figure in apart if figure.value is not None]
+        if not apart:
+            continue
+        if not known:
+            found.append(_Point(record, None, None, None))
+            continue
+        side = 1 if described.breached_when == "below" else -1
+        value, worst = min(known, key=lambda pair: side * (pair[0] if side > 0 else abs(pair[0])))
+        found.append(_Point(record, value, worst.standard_error, worst.attribute))
+    return found[-window:]
 
 
-def _known(series: list[float | None]) -> list[float]:
-    return [value for value in series if value is not None]
+def _known(points: Sequence[_Point]) -> list[float]:
+    return [point.value for point in points if point.value is not None]
 
 
 def _mean(values: list[float]) -> float | None:

@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fairlens_backend import compliance_logger, trend_analyzer
+from fairlens_backend import compliance_logger, drift_reader, trend_analyzer
 from fairlens_backend.data_simulator import generate_loan_data
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.fairness_metrics import compute_all_metrics
+from fairlens_backend.schemas.drift import DriftQuery
 from fairlens_backend.trend_analyzer import get_recent, log_to_db, pre_alert_check, rolling_average, velocity
+from tests.test_drift_reader import DAY, START, audit, loans
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 METRICS = compute_all_metrics(generate_loan_data(200))
@@ -117,7 +119,13 @@ def test_too_few_values_are_counted_in_the_window(database: None) -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0.2, 0.2], True), ([-0.2, -0.2], True), ([0.05, -0.05], False), ([0.02, 0.06], True)],
+    [
+        ([0.2, 0.2], True),
+        ([-0.2, -0.2], True),
+        ([0.05, -0.05], True),  # on its way to −0.2, beyond the limit of the other side
+        ([0.05, -0.05, 0.05, -0.05], False),
+        ([0.02, 0.06], True),
+    ],
 )
 def test_pre_alert_of_a_difference(database: None, values: list[float], expected: bool) -> None:
     """A difference is beyond by its size, whichever group it favours, and grows towards it."""
@@ -147,3 +155,37 @@ def test_a_level_that_changes_once_is_one_breakpoint(database: None) -> None:
     answer = trend_analyzer.trend("dir", 100, model="loan_model", tenant="default")
     (found,) = answer["breakpoints"]
     assert [point["record_id"] for point in answer["values"]].index(found) == 12
+
+
+def test_values_are_the_worst_attributes_figures_as_the_drift_reads_them(database: None) -> None:
+    """By hand: women 25 of 40 % where regions are 60 and 20 %, so the ratio is 0.33 by region, and sex is the lesser evil."""
+    for number, step in enumerate((0, 1, 2)):
+        audit(number, loans(100 - 15 * step, 100 + 15 * step))
+    points = trend_analyzer.trend("dir", 10, model="hiring", tenant="acme")["values"]
+    assert [point["attribute"] for point in points] == ["region"] * 3
+    assert [point["value"] for point in points] == pytest.approx([1 / 3] * 3)
+    series = drift_reader.drift(
+        "acme", "hiring", DriftQuery(metrics="dir", attribute="region"), START + 4 * DAY
+    )
+    assert [one["value"] for one in series["series"][0]["timeseries"]] == [point["value"] for point in points]
+    predicted = trend_analyzer.predict(10, model="hiring", tenant="acme", threshold=0.8, horizon=1)
+    assert predicted["predicted_dir"] == pytest.approx(series["series"][0]["prediction"]["predicted"])
+    assert predicted["interval"] == pytest.approx(series["series"][0]["prediction"]["interval"])
+
+
+def test_checks_that_share_rows_or_were_made_anew_are_one(database: None) -> None:
+    """Four audits of one hour, a quarter of an hour apart, and the last one again: only what shares no rows is a check."""
+    for quarter in (0, 1, 2, 3):
+        audit(quarter, loans(100, 100), every=timedelta(minutes=15))
+    audit(4, loans(100, 100), every=timedelta(minutes=15))
+    audit(4, loans(70, 130), every=timedelta(minutes=15))  # the same window, after labels came
+    values = trend_analyzer.trend("spd", 10, model="hiring", tenant="acme")["values"]
+    assert (
+        len(values)
+        == 2
+        == len(
+            drift_reader.drift("acme", "hiring", DriftQuery(metrics="spd", attribute="sex"), START + DAY)[
+                "series"
+            ][0]["timeseries"]
+        )
+    )

@@ -92,6 +92,10 @@ def summary(outcome: Outcome) -> str:
     lines.append(
         f"False alarms before the drift: {len(outcome.false_alarms)} in {outcome.scenario.drift_window} audits."
     )
+    if outcome.other_alerts:
+        n = len(outcome.other_alerts)
+        lines.append(f"{n} audit{"" if n == 1 else "s"} alerted of something that the drift does not touch, as of this:")
+        lines.append(f"  {outcome.other_alerts[0]}")
     whole = outcome.whole
     if whole is not None:
         lines.append(
@@ -128,6 +132,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             {"until": one.end.isoformat(), "ratio": one.ratio, "severity": one.severity}
             for one in outcome.windows
         ],
+        "other_alerts": outcome.other_alerts,
         "whole": None
         if outcome.whole is None
         else {

@@ -15,6 +15,9 @@ NEWEST: Final = 5_000
 """Checks that a series is read back to, beside those that it began with."""
 
 
+_AT_ONCE: Final = 500
+
+
 class Window(NamedTuple):
     """The time that an audit is of; without a start it is a submission's, audited at its end."""
 
@@ -121,6 +124,29 @@ def read(
     )
     found = [*_ends(known, first, newest), *_ends(unknown, 0, newest)]
     return sorted((Figure(*row) for row in found), key=lambda one: (one.at, one.id))
+
+
+class OfAudit(NamedTuple):
+    """One attribute's figure of an audit."""
+
+    attribute: str
+    value: float | None
+    standard_error: float | None
+    apart: bool
+
+
+def of_audits(tenant: str, audit_ids: Sequence[str], metric: str) -> dict[str, list[OfAudit]]:
+    """A metric's figures of some audits, by audit; none of an audit that kept no figures."""
+    found: dict[str, list[OfAudit]] = {}
+    columns = [AuditFigure.audit_id, *(getattr(AuditFigure, name) for name in OfAudit._fields)]
+    for start in range(0, len(audit_ids), _AT_ONCE):
+        some = audit_ids[start : start + _AT_ONCE]
+        wanted = select(*columns).where(
+            AuditFigure.audit_id.in_(some), AuditFigure.tenant == tenant, AuditFigure.metric == metric
+        )
+        for audit_id, *figure in current_session().execute(wanted.order_by(AuditFigure.id)):
+            found.setdefault(audit_id, []).append(OfAudit(*figure))
+    return found
 
 
 def audits_between(
