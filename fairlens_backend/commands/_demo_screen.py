@@ -94,7 +94,9 @@ def summary(outcome: Outcome) -> str:
     )
     if outcome.other_alerts:
         n = len(outcome.other_alerts)
-        lines.append(f"{n} audit{"" if n == 1 else "s"} alerted of something that the drift does not touch, as of this:")
+        lines.append(
+            f"{n} audit{'' if n == 1 else 's'} alerted of something that the drift does not touch, as of this:"
+        )
         lines.append(f"  {outcome.other_alerts[0]}")
     whole = outcome.whole
     if whole is not None:
