@@ -13,11 +13,13 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from fairlens_backend import config, gauges, telemetry
+from fairlens_backend.core.enrich.pii_finder import suspicious
 from fairlens_backend.errors import MalformedInput, UnsupportedMedia
 
 View = TypeVar("View", bound=Callable[..., Any])
 UPLOAD_MARK = "_fairlens_accepts_upload"
 OWN_BODY_MARK = "_fairlens_reads_own_body"
+TEXT_MARK = "_fairlens_takes_text"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
 
 HEADERS = {
@@ -55,6 +57,12 @@ def accepts_upload(view: View) -> View:
 def reads_own_body(view: View) -> View:
     """Mark a view that takes JSON, gzip or not, and reads it by `packed_body`: nobody parses it before."""
     setattr(view, OWN_BODY_MARK, True)
+    return view
+
+
+def takes_text(view: View) -> View:
+    """Mark a view that takes text/plain, of a protocol that is not ours, in place of JSON."""
+    setattr(view, TEXT_MARK, True)
     return view
 
 
@@ -120,8 +128,12 @@ def check_body() -> None:
     empty = not request.content_length and "Transfer-Encoding" not in request.headers
     if empty and not request.mimetype:
         return
-    if not request.is_json:
+    text = getattr(view, TEXT_MARK, False)
+    if text and request.mimetype == "text/plain":
+        return
+    if text or not request.is_json:
         expected = "application/json or multipart/form-data" if uploads else "application/json"
+        expected = "text/plain" if text else expected
         came = request.mimetype or "no Content-Type"
         raise UnsupportedMedia(
             f"The body came as {came}, {expected} was expected.",
@@ -160,12 +172,18 @@ def finish_request(answer: Response) -> Response:
     telemetry.log(
         "REQUEST",
         method=request.method,
-        path=request.path[:200],
+        path=_path_told(),
         status=answer.status_code,
         role=caller.role if caller is not None else None,
         milliseconds=round(seconds * 1000, 2),
     )
     return answer
+
+
+def _path_told() -> str:
+    """The path for the log; one that may hold an address, a name or a number of a person by its route."""
+    path = request.path[:200]
+    return path if not suspicious(path) else str(request.url_rule or "not shown")
 
 
 def _drain() -> None:

@@ -270,3 +270,16 @@ def test_a_caller_who_falls_silent_holds_no_thread(client: FlaskClient, path: st
     )
     assert_envelope(answer, status)
     assert silent.timeout == _requests.SILENCE_S
+
+
+def test_an_address_in_a_path_is_not_logged(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log has the route instead, and other paths as they are."""
+    client = make_app(LOG_LEVEL="info").test_client()
+    for path in (
+        "/v1/models/ann.lee@example.org/drift",
+        "/no/such/ann.lee@example.org",
+        "/v1/models/hiring/drift",
+    ):
+        client.get(path)
+    paths = [one["path"] for one in lines(capsys.readouterr().err) if one["event"] == "REQUEST"]
+    assert paths == ["/v1/models/<string:id>/drift", "not shown", "/v1/models/hiring/drift"]
