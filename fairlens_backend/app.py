@@ -46,6 +46,7 @@ from fairlens_backend.blueprints import (
     privacy,
     schedules,
     trend,
+    witness,
 )
 from fairlens_backend.blueprints import auth as auth_blueprint
 from fairlens_backend.blueprints._json import StrictJson
@@ -72,6 +73,7 @@ BLUEPRINTS = (
     drift,
     audit,
     ledger,
+    witness,
     models,
     jobs,
     exposition,

@@ -4,6 +4,7 @@ The export is itself an entry of the ledger, the last one of its bundle: it says
 Entries of others stay hidden; of them only the hashes of subtrees are written.
 """
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -191,7 +192,12 @@ def _keys() -> Iterator[str]:
 
 
 def _attestations(head_id: int) -> list[Attestation]:
+    """A cosignature is text already; a timestamp is bytes."""
     return [
-        Attestation(row.kind, row.name, row.content.decode("ascii"))
+        Attestation(
+            row.kind,
+            row.name,
+            row.content.decode() if row.kind == "cosignature" else base64.b64encode(row.content).decode(),
+        )
         for row in ledger_heads.attestations(head_id)
     ]

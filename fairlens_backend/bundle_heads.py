@@ -44,7 +44,8 @@ class HeadCheck:
     timestamps: int = 0
     cosignatures: int = 0
     _trusted: list[VerifierKey] = field(default_factory=list)
-    _announced: list[VerifierKey] = field(default_factory=list)
+    _announced: list[tuple[VerifierKey, int]] = field(default_factory=list)
+    _last_sizes: dict[VerifierKey, int] = field(default_factory=dict)
     _expected: dict[int, Checkpoint] = field(default_factory=dict)
     _last_size: int = 0
     _unread: dict[str, int] = field(default_factory=dict)
@@ -69,10 +70,10 @@ class HeadCheck:
             one = parse_checkpoint(text)
             self._expected[one.size] = one
 
-    def announce(self, key: str) -> None:
-        """A new key that an entry names; it is believed once a head above that entry is signed by one that is."""
+    def announce(self, key: str, size: int) -> None:
+        """A new key that the last of `size` entries names: believed once a head that covers it is signed by one that is."""
         try:
-            self._announced.append(parse_key(key))
+            self._announced.append((parse_key(key), size))
         except InvalidInput as error:
             raise Wrong(f"An entry names a new key of the ledger that is none: {error.message}") from error
 
@@ -114,8 +115,11 @@ class HeadCheck:
             raise Wrong(
                 f"{who} stands after entry {fold.size - 1}: entries were taken out or put in, or it was moved."
             )
-        if self._signer(text, signatures) is None:
+        signer = self._signer(text, signatures)
+        if signer is None:
             raise self._unsigned(who, signatures)
+        if said.size > self._last_sizes.get(signer, said.size):
+            raise Wrong(f"{who} is signed by a key that was given up at {self._last_sizes[signer]} entries.")
         if said.root != fold.root():
             raise Wrong(
                 f"{who} was signed for other entries: one of {self._last_size} to {said.size - 1} was altered,"
@@ -123,7 +127,11 @@ class HeadCheck:
             )
         if said.time is None or said.time < latest:
             raise Wrong(f"{who} is dated back: what stands above it is of {latest}.")
-        self._trusted += self._announced
+        for key, size in self._announced:
+            self._last_sizes |= {
+                old: size for old in self._trusted if old not in self._last_sizes and old != key
+            }
+            self._trusted.append(key)
         self._announced = []
         self.seen, self.last_time, self._last_size = self.seen + 1, said.time, said.size
         self.last_note = head.head

@@ -227,7 +227,7 @@ class _Reading:
         elif entry.type == KEY_ROTATED:
             rotation = _ROTATION.decode(entry.body)
             if rotation.key == "ledger" and rotation.verifier_key:
-                self.heads.announce(rotation.verifier_key)
+                self.heads.announce(rotation.verifier_key, self.fold.size)
 
     def _end(self, end: End, number: int, above: bytes) -> None:
         self.figures.finish()

@@ -3,6 +3,7 @@
 from fairlens_backend import (
     account_manager,
     alert_manager,
+    attestation_collector,
     compliance_logger,
     count_keeper,
     event_retention,
@@ -28,5 +29,6 @@ CLOCK_JOBS = {
     "tally_audits": operation_gauges.tally,
     "watch_redis": lambda now: server_health.redis_health(),
     "sign_head": ledger_keeper.sign_if_due,
+    "collect_attestations": attestation_collector.collect,
 }
 """By name, each called with the time now. One that fails is logged and stops no other."""

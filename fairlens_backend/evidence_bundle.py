@@ -25,7 +25,7 @@ LEAF_START: Final = len('{"hash":"') + 2 * HASH_BYTES + len('","leaf":')
 class Wrong(FairLensError):
     """The first thing that is wrong with a bundle, in words."""
 
-    code = "EVIDENCE_WRONG"
+    code = "evidence_wrong"
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PURPOSE_WRAP = b"fairlens data key wrapping v1"
 PURPOSE_LEDGER = b"fairlens ledger key wrapping v1"
 PURPOSE_ANONYMIZE = b"fairlens personal columns v1"
+PURPOSE_WITNESS = b"fairlens witness v1"
 PURPOSE_SIGN = b"fairlens record signature v1"
 PURPOSE_TOKENS = b"fairlens personal tokens v1"
 
@@ -106,6 +107,11 @@ def rotate_data_key(by: str, now: datetime) -> int:
         "KEY_ROTATED", by=by, reencrypted=done, unreadable=unreadable[:20], n_unreadable=len(unreadable)
     )
     return done
+
+
+def witness_seed() -> bytes:
+    """The Ed25519 seed with which this server cosigns other ledgers' heads, derived from the master key."""
+    return _derive(PURPOSE_WITNESS)
 
 
 def wrap_ledger_key(seed: bytes) -> str:

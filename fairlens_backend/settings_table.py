@@ -215,6 +215,16 @@ class Settings:
     income_by_zip_csv: str = setting(
         "", "file of zip and income brackets with households, for the income proxy; empty means none"
     )
+    witness_logs: str = setting(
+        "", "public keys of other servers' ledgers whose heads this one cosigns, separated by commas"
+    )
+    ledger_witnesses: str = setting(
+        "",
+        "witnesses that cosign this ledger's heads: URL KEY, URL KEY, …, as their GET /v1/ledger/witness says",
+    )
+    witness_interval_s: float = setting(
+        "900", "seconds between two heads that witnesses are asked to cosign", minimum=1
+    )
     timestamp_url: str = setting(
         "", "RFC 3161 authority that stamps heads of the ledger, https://…; empty means none"
     )

@@ -59,7 +59,7 @@ class AuditBody(msgspec.Struct, frozen=True):
     sample_size: int
     labelled_size: int
     settings: Settings
-    counts: Counts
+    counts: Counts | None
     figures: list[Stated]
     model_audit_number: int
     previous_audit_index: int | None
@@ -89,6 +89,9 @@ class FigureCheck:
         ------
         Wrong : this audit, or one before it, states what its counts do not give
         """
+        if body.counts is None:  # computed elsewhere, and stored without counts
+            self.of_rows += sum(one.value is not None for one in body.figures)
+            return
         rows = body.counts.rows
         total = sum(row[4] for row in rows)
         labelled = sum(row[4] for row in rows if row[2] != 2)
@@ -127,7 +130,9 @@ class FigureCheck:
         try:
             made = {
                 (one.attribute, one.metric): one
-                for one in figures(layout, cells_of(layout, [body.counts.rows for _, body in some]))
+                for one in figures(
+                    layout, cells_of(layout, [body.counts.rows for _, body in some if body.counts])
+                )
             }
         except (ValueError, IndexError, OverflowError) as error:
             return [(some[0][0], Wrong(f"Entry {some[0][0]}: its count table cannot be read: {error}."))]
@@ -145,7 +150,7 @@ class FigureCheck:
         absent = {pair: one for pair, one in made.items()}
         for stated in body.figures:
             if stated.basis != "counts":
-                self.of_rows += 1
+                self.of_rows += stated.value is not None
                 continue
             one = absent.pop((stated.attribute or "", stated.metric), None)
             if one is None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
 from flask.testing import FlaskClient
 
 from fairlens_backend import config, credentials, telemetry
 from fairlens_backend.auth import access_of
+from fairlens_backend.core.signed_note import Checkpoint, sign_note
 from fairlens_backend.storage import job_queue, outbox
 from fairlens_backend.storage.session import unit_of_work
 from tests.api import (
@@ -28,6 +30,8 @@ from tests.api import (
 
 ALERT_TARGET = {"channel": "webhook", "url": "http://127.0.0.1:1/hook", "secret": "a secret of the receiver"}
 EVENT = {"event_id": "e", "model_id": "loan_model", "prediction": {"label": 1}}
+_SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(32))
+UNKNOWN_LEDGER = "old 0\n\n" + sign_note(Checkpoint("log.example", 1, bytes(32)).text, "log.example", _SIGNER)
 TEXT = {"/metrics", "/v1/metrics/fairness/<string:id>"}
 HTML = {"/docs", "/docs/ui/<path:name>", "/static/<path:filename>"}
 
@@ -87,6 +91,10 @@ ROUTES = [
     get("/v1/ledger/proof/consistency", "auditor", "/v1/ledger/proof/consistency?first=0",
         path="/v1/ledger/proof/consistency?first=1"),
     get("/v1/ledger/key", "monitor", None),
+    get("/v1/ledger/witness", "monitor", None),
+    # A ledger that this server was not told to witness: what it answers to everybody, since the note says who asks.
+    Route("POST", "/v1/ledger/witness/add-checkpoint", None, good={"data": UNKNOWN_LEDGER, "content_type": "text/plain"},
+        bad={"json": {"old": 0}}, status=404, bad_status=415),
     post("/api/admin/users", "admin", {"username": "{new_name}", "password": PASSWORD, "role": "monitor"},
          {"username": "a b", "password": PASSWORD, "role": "monitor"}, 201),
     get("/api/admin/users", "admin", "limit=many"),

@@ -124,6 +124,15 @@ def test_a_new_key_is_followed(history: None) -> None:
     assert checked(lines, keys=[key()]).finding is not None  # the heads before were signed by the old one
 
 
+def test_a_key_that_was_given_up_signs_no_more(history: None) -> None:
+    """Whoever stole the old key cannot go on with it: after the change its heads are wrong, though its signature is true."""
+    old = key()
+    ledger_keeper.rotate_key("admin", at(90))
+    audit(95, seed=2)
+    forged = resigned(exported(), name=old.name)  # by the settings' key, which was the first
+    assert "given up" in str(checked(forged, keys=[old]).finding)
+
+
 def place(lines: Lines, n: int) -> int:
     """The line of the n-th entry."""
     return [i for i, line in enumerate(lines) if line.startswith(b'{"hash"')][n]
@@ -151,7 +160,7 @@ def rewritten(lines: Lines, line: int, change: Callable[[dict[str, Any]], object
     return closed([*lines[:line], leaf_line(leaf, leaf_hash(leaf)) + b"\n", *lines[line + 1 :]])
 
 
-def resigned(lines: Lines) -> Lines:
+def resigned(lines: Lines, name: str | None = None) -> Lines:
     """Every head signed anew by the true key for what now stands above it: the forger is who runs the server."""
     private = Ed25519PrivateKey.from_private_bytes(key_providers.ledger_key())
     fold, made = TreeFold(), []
@@ -163,8 +172,8 @@ def resigned(lines: Lines) -> Lines:
             fold.add_tiles(hidden["end"], [bytes.fromhex(one) for one in hidden["hashes"]])
         if line.startswith(b'{"head"'):
             _, _, _, time, *_ = json.loads(line)["head"].split("\n")
-            text = Checkpoint(key().name, fold.size, fold.root(), time.removeprefix("time ")).text
-            made.append(head_line(sign_note(text, key().name, private), ()) + b"\n")
+            text = Checkpoint(name or key().name, fold.size, fold.root(), time.removeprefix("time ")).text
+            made.append(head_line(sign_note(text, name or key().name, private), ()) + b"\n")
         else:
             made.append(line)
     return closed(made)

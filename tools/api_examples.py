@@ -32,6 +32,7 @@ class Example:
     body : sent as JSON
     values : what stands for each `{variable}` of the path
     query : sent in the address
+    text : sent as text/plain, where it is another protocol than ours
     keeps : variables for the calls after it, by the place of their value in the answer
     """
 
@@ -41,7 +42,14 @@ class Example:
     values: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     keeps: dict[str, str] = field(default_factory=dict)
+    text: str | None = None
 
+
+CHECKPOINT_EXAMPLE = (
+    "old 0\n\nlog.example/ledger\n1\nbjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=\n\n"
+    "— log.example/ledger Wt1W1J6DEvT2GnG+/MyZIux4oCDpdsJlY56IqyLLpXVITVZEQIRdizJl1YcPiYIYElb8HnWMy/zkbN3y1j1DHILmnQE=\n"
+)
+"""A head of a ledger that nobody witnesses."""
 
 TOKENS = {"token": "data.access_token", "refresh": "data.refresh_token"}
 
@@ -155,6 +163,8 @@ EXAMPLES: tuple[Example, ...] = (
     Example("GET", "/v1/ledger/proof/inclusion", query={"index": "0", "tree_size": "<tree_size>"}),
     Example("GET", "/v1/ledger/proof/consistency", query={"first": "1", "second": "<tree_size>"}),
     Example("GET", "/v1/ledger/key"),
+    Example("GET", "/v1/ledger/witness"),
+    Example("POST", "/v1/ledger/witness/add-checkpoint", text=CHECKPOINT_EXAMPLE),
     Example(
         "POST",
         "/api/admin/users",

@@ -126,7 +126,7 @@ def curl(route: Route) -> str:
     example = example_of(route)
     address = _filled(route.path, example, "${}", str.upper)
     parts = ["curl -sS"]
-    if route.method != ("GET" if example.body is None else "POST"):
+    if route.method != ("GET" if example.body is None and example.text is None else "POST"):
         parts.append(f"-X {route.method}")
     parts.append(f'"$BASE{address}"')
     if route.role != "open":
@@ -134,6 +134,8 @@ def curl(route: Route) -> str:
     if example.body is not None:
         text = re.sub(r"<(\w+)>", lambda found: f"'\"${found[1].upper()}\"'", _readable(example.body))
         parts.append(f"-H 'Content-Type: application/json' \\\n  -d '{text}'")
+    if example.text is not None:
+        parts.append(f"-H 'Content-Type: text/plain' \\\n  --data-binary '{example.text}'")
     if route.tag == "pages":
         parts.append("-o /dev/null -w '%{http_code}\\n'")
     return " ".join(parts)
@@ -225,6 +227,9 @@ def _request(route: Route) -> dict[str, Any]:
         raw = re.sub(r"<(\w+)>", r"{{\1}}", json.dumps(example.body, indent=2))
         request["header"] = [{"key": "Content-Type", "value": "application/json"}]
         request["body"] = {"mode": "raw", "raw": raw, "options": {"raw": {"language": "json"}}}
+    if example.text is not None:
+        request["header"] = [{"key": "Content-Type", "value": "text/plain"}]
+        request["body"] = {"mode": "raw", "raw": example.text}
     item: dict[str, Any] = {"name": route.summary, "request": request, "response": []}
     if example.keeps:
         lines = ["const answer = pm.response.json();", "if (answer.data) {"]

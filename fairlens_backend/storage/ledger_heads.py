@@ -104,3 +104,14 @@ def outline(first_size: int, last_size: int) -> Iterator[tuple[int, int, str]]:
 def by_id(row_id: int) -> LedgerHead:
     """One head."""
     return current_session().get_one(LedgerHead, row_id)
+
+
+def last_attested(kind: str, name: str) -> tuple[str, int] | None:
+    """When somebody spoke last, and of a tree of which size; None when never."""
+    wanted = (
+        select(LedgerAttestation.at, LedgerHead.tree_size)
+        .join(LedgerHead, LedgerHead.id == LedgerAttestation.head_id)
+        .where(LedgerAttestation.kind == kind, LedgerAttestation.name == name)
+    )
+    row = current_session().execute(wanted.order_by(LedgerAttestation.id.desc()).limit(1)).first()
+    return None if row is None else (row[0], row[1])

@@ -283,4 +283,5 @@ from fairlens_backend.storage import (  # noqa: E402
     job_tables,  # noqa: F401
     ledger_tables,  # noqa: F401
     schedule_tables,  # noqa: F401
+    witness_tables,  # noqa: F401
 )
