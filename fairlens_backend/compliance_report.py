@@ -222,7 +222,7 @@ def _scope(tenant: str, model: str, basis: Basis, rows: list[AuditRow], until: d
         "last_window_end": timestamp(max(row.window_end for row in basis.used)) if basis.used else None,
         "decisions": table.total,
         "labelled": table.labelled,
-        "decisions_in_windows": sum(row.sample_size for row in windows),
+        "events_in_windows": basis.events,
         "decisions_counted_by_event": counted,
         "attributes": list(table.attributes),
         "unknown": {

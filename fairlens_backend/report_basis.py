@@ -35,6 +35,8 @@ class _Counts(msgspec.Struct):
     attributes: tuple[str, ...]
     rows: list[tuple[tuple[str, ...], int, int, int, int, str]]
     audits: list[str] = []
+    events: int | None = None
+    """how many of a window's decisions came singly; an older audit does not say"""
     reference_groups: dict[str, str] = {}
 
 
@@ -47,6 +49,7 @@ class Basis:
     used : those whose tables are summed, by their end
     over_edge, overlapping, other_attributes : those that are not, and why
     table : the sum; periods : the sum of each period, by its number
+    events : single decisions in the windows used, without submissions where their audits tell the two apart
     grain_h : hours of a period; period p ends at since + (p + 1) · grain_h
     reference_groups : as the audits declared them, the newest one's word for each attribute
     """
@@ -60,6 +63,7 @@ class Basis:
     table: CountTable
     periods: dict[int, CountTable]
     reference_groups: dict[str, str] = field(default_factory=dict)
+    events: int = 0
 
     def period_end(self, period: int) -> datetime:
         """When a period ends."""
@@ -148,6 +152,7 @@ def gather(tenant: str, rows: Sequence[AuditRow], since: datetime, until: dateti
         other_attributes=[row for row in used if row.audit_id not in taken],
         table=CountTable.sum([CountTable.empty(attributes), *periods.values()]),
         periods=periods,
+        events=sum(total.events.get(row.audit_id, 0) for row in fits if row.window_start is not None),
         reference_groups={
             name: group
             for row in sorted(fits, key=lambda one: one.seq)
@@ -166,6 +171,7 @@ class _Sum:
         self.attributes: dict[str, tuple[str, ...]] = {}
         self.references: dict[str, dict[str, str]] = {}
         self.sources: set[str] = set()
+        self.events: dict[str, int] = {}
         self._counted: dict[tuple[str, ...], dict[int, dict[Cell, list[int]]]] = {}
 
     def add(self, tenant: str, rows: Sequence[AuditRow]) -> None:
@@ -176,6 +182,7 @@ class _Sum:
             counts = decoder.decode(text)
             self.attributes[audit_id] = counts.attributes
             self.sources.update(counts.audits)
+            self.events[audit_id] = by_id[audit_id].sample_size if counts.events is None else counts.events
             if counts.reference_groups:
                 self.references[audit_id] = counts.reference_groups
             period = self._period(by_id[audit_id])

@@ -1,75 +1,27 @@
-"""The report's data: which rows, which figures, what is said where nothing is known; and the files that are made of it."""
+"""The report's data: which rows, which figures, what is said where nothing is known."""
 
 import hashlib
-import io
-import json
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pytest
-import rfc8785
-from pypdf import PdfReader
 
-from fairlens_backend import audit_runner, model_registry
-from fairlens_backend.audit_runner import Context, Subject
-from fairlens_backend.compliance_report import compliance_report, report_file
+from fairlens_backend import model_registry, window_auditor
+from fairlens_backend.compliance_report import report_file
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.schemas.reports import ReportQuery
-from fairlens_backend.storage import tables
-from fairlens_backend.storage.session import current_session, unit_of_work
+from fairlens_backend.schemas.audits import WindowAuditRequest
+from tests.ingest_kit import NOW as EVENT_NOW
+from tests.ingest_kit import event, register, send
+from tests.report_kit import FORBIDDEN, NOW, START, audit, decisions, falling_days, query, report, text_of
 
 pytestmark = pytest.mark.usefixtures("database")
-
-START = datetime(2026, 3, 1, tzinfo=UTC)
-NOW = datetime(2026, 4, 2, tzinfo=UTC)
-DAY = timedelta(days=1)
-TITLES = (
-    "Executive summary", "Scope and data", "Metric results", "Groups and crossings", "Trend and drift", "Mitigations",
-    "Incidents and alerts", "Regulatory mapping and proofs",
-)  # fmt: skip
-FORBIDDEN = re.compile(r"\bNone\b|\b[Nn]a[Nn]\b|\binf\b|[Dd]ebias|[Uu]nbiased|[Ff]air model|\{[a-z_]+\}")
-
-
-def decisions(women: int, men: int, truth: bool = True) -> CountTable:
-    """`women` and `men` selected, of 100 each, in each of two regions; the outcomes are half favourable."""
-    cells = [(sex, region, x) for sex, x in (("F", women), ("M", men)) for region in ("north", "south")]
-    sex = [sex for sex, _, _ in cells for _ in range(100)]
-    region = [region for _, region, _ in cells for _ in range(100)]
-    chosen = np.concatenate([np.arange(100) < x for *_, x in cells]).astype(np.int64)
-    known = np.tile([0, 1], 200) if truth else None
-    return CountTable.from_arrays({"sex": sex, "region": region}, chosen, known)
-
-
-def audit(day: int, table: CountTable, model: str = "loans", tenant: str = "acme") -> dict[str, Any]:
-    """The audit of a day; the men are the reference group where there are any."""
-    end = START + (day + 1) * DAY
-    men = any("M" in group for group in table.groups)
-    subject = Subject(tenant, model, "v1", {"reference_groups": {"sex": "M"}} if men else {})
-    return audit_runner.run(subject, table, Context(window=(end - DAY, end)), end)
 
 
 @pytest.fixture
 def falling() -> list[dict[str, Any]]:
-    """Four even days, 60 of 100 each; then three in which 30 of 100 women are selected."""
-    return [audit(day, decisions(60 if day < 4 else 30, 60)) for day in range(7)]
-
-
-def query(form: str = "json", start: str = "2026-03-01", end: str = "2026-03-31") -> ReportQuery:
-    return ReportQuery.model_validate({"start_date": start, "end_date": end, "format": form})
-
-
-def report(model: str = "loans", tenant: str = "acme", **asked: str) -> dict[str, Any]:
-    found: dict[str, Any] = compliance_report(tenant, model, query(**asked), NOW)["report"]
-    return found
-
-
-def text_of(content: bytes) -> str:
-    """What a reader finds in a PDF, on one line."""
-    pages = PdfReader(io.BytesIO(content)).pages
-    return re.sub(r"\s+", " ", " ".join(page.extract_text() for page in pages))
+    """Four even days, then three in which half as many women are selected."""
+    return falling_days()
 
 
 def test_the_range_is_assessed_as_one(falling: list[dict[str, Any]]) -> None:
@@ -134,94 +86,6 @@ def test_the_proofs_are_of_the_audits_that_were_summed(falling: list[dict[str, A
     assert cited[falling[6]["audit_id"]]["hash_value"] == falling[6]["evidence"]["hash"]
 
 
-def test_an_altered_audit_is_told(falling: list[dict[str, Any]]) -> None:
-    """A result that is changed in the database no longer has its record's digest; the report says so, and where."""
-    with unit_of_work():
-        row = current_session().get_one(tables.Audit, falling[6]["audit_id"])
-        row.result = {**row.result, "overall_severity": "PASS"}
-    (latest, *others) = report()["evidence"]["cited"]
-    assert latest["record_intact"] and not latest["audit_intact"]
-    assert all(one["audit_intact"] for one in others)
-    assert "EVIDENCE DOES NOT MATCH." in text_of(report_file("acme", "loans", query("pdf"), NOW).content)
-
-
-def test_the_hash_is_of_the_canonical_json(falling: list[dict[str, Any]]) -> None:
-    """As another library writes it, after a trip through JSON; and it is printed in both documents, on every page of the PDF."""
-    found = compliance_report("acme", "loans", query(), NOW)
-    sent = json.loads(json.dumps(found["report"], allow_nan=False))
-    assert hashlib.sha256(rfc8785.dumps(sent)).hexdigest() == found["sha256"]
-    pdf = report_file("acme", "loans", query("pdf"), NOW).content
-    assert all(found["sha256"] in page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages)
-    html = report_file("acme", "loans", query("html"), NOW).content.decode()
-    assert html.count(found["sha256"]) == 2  # the footer of the page and that of printed ones
-
-
-def test_the_same_rows_give_the_same_bytes(falling: list[dict[str, Any]]) -> None:
-    """Whenever it is asked for, and whatever another model does meanwhile."""
-    for form in ("pdf", "html"):
-        first = report_file("acme", "loans", query(form), NOW).content
-        audit(7, decisions(10, 60), model=f"another-{form}")
-        assert report_file("acme", "loans", query(form), NOW + 40 * DAY).content == first
-
-
-def test_the_pdf_has_all_sections_numbers_and_names(falling: list[dict[str, Any]]) -> None:
-    """Contents, bookmarks, page numbers, title, author, language; no half-made text."""
-    content = report_file("acme", "loans", query("pdf"), NOW).content
-    reader, text = PdfReader(io.BytesIO(content)), text_of(content)
-    for number, title in enumerate(TITLES, 1):
-        assert text.count(f"{number}. {title}") >= 2  # in the contents and above the section
-    total = len(reader.pages)
-    for number, page in enumerate(reader.pages, 1):
-        assert f"Page {number} of {total}" in page.extract_text()
-    chapters = [one.title for one in reader.outline if not isinstance(one, list)]
-    assert chapters == [f"{number}. {title}" for number, title in enumerate(TITLES, 1)]
-    assert reader.metadata is not None and reader.metadata.title == "Fairness compliance report: loans"
-    assert reader.metadata.author and reader.metadata.author.startswith("FairLens")
-    assert reader.trailer["/Root"]["/Lang"] == "en"
-    assert not FORBIDDEN.search(text), FORBIDDEN.search(text)
-    assert "0.786" in text.replace("\xa0", " ") and "F (n = 1,400) against M (n = 1,400)" in text.replace(
-        "\xa0", " "
-    )
-
-
-def test_the_html_stands_alone(falling: list[dict[str, Any]]) -> None:
-    """No script, nothing from outside, no style but the one whose hash the policy names; every plot has a title and a table."""
-    file = report_file("acme", "loans", query("html"), NOW)
-    html = file.content.decode()
-    assert (
-        "<script" not in html and "http://" not in html and "https://" not in html and " style=" not in html
-    )
-    assert "onload" not in html and "<img" not in html and "<link" not in html
-    assert file.content_policy is not None and "'unsafe" not in file.content_policy
-    named = re.search(r"style-src 'sha256-([^']+)'", file.content_policy)
-    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
-    assert named and style
-    import base64
-
-    assert base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode() == named.group(1)
-    plots = re.findall(r'<svg role="img"[^>]*aria-labelledby="(plot-\d+)-title', html)
-    assert (
-        len(plots) == len(set(plots)) == 2 + 1 + 4
-    )  # two attributes, a crossing, two metrics of each attribute
-    for number in plots:
-        assert f'<title id="{number}-title">' in html and f'<desc id="{number}-desc">' in html
-    assert not FORBIDDEN.search(re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL))
-
-
-@pytest.mark.parametrize("form", ["pdf", "html"])
-def test_names_are_texts_and_no_markup(form: str) -> None:
-    """A group called like a tag, one in a script that the font lacks, and one of 200 letters."""
-    names = ["<b>&amp;</b><script>alert(1)</script>", "महिला", "x" * 200]
-    group = [name for name in names for _ in range(60)]
-    audit(0, CountTable.from_arrays({"sex": group}, np.tile([0, 1], 90)))
-    content = report_file("acme", "loans", query(form), NOW).content
-    if form == "html":
-        assert b"<script>" not in content and "महिला".encode() in content
-    else:
-        text = text_of(content)
-        assert "[U+092E]" in text and "<script>" in text and "are written by their code points" in text
-
-
 def test_nothing_in_the_range_is_unknown_and_no_pass(falling: list[dict[str, Any]]) -> None:
     """A range before the first audit, and a model that was registered and never audited."""
     declared = {"columns": {"protected": ["sex"]}}
@@ -271,8 +135,36 @@ def test_ranges_that_cannot_be(falling: list[dict[str, Any]], start: str, end: s
     assert refused.value.details["field"] == field
 
 
-def test_a_file_is_named_after_model_and_days(falling: list[dict[str, Any]]) -> None:
-    """Also its media type."""
-    file = report_file("acme", "loans", query("pdf"), NOW)
-    assert file.name == "fairness-report_loans_2026-03-01_2026-03-31.pdf"
-    assert file.media_type == "application/pdf" and file.content.startswith(b"%PDF-")
+def test_decisions_that_no_audit_has_seen_are_told() -> None:
+    """Of 80 events that were counted, 60 lie in the audited hour: three quarters, and the report says it."""
+    register()
+    women = [("F", place < 10) for place in range(40)]
+    men = [("M", place < 20) for place in range(40)]
+    for number, (sex, chosen) in enumerate([*women, *men]):
+        late = number % 4 == 0
+        at = EVENT_NOW - (timedelta(hours=3) if late else timedelta(minutes=20))
+        tags = {"sex": sex, "age": 41}
+        label = {"label": "yes" if chosen else "no"}
+        send(event(f"e{number}", timestamp=at.isoformat(), prediction=label, demographic_tags=tags))
+    wanted = WindowAuditRequest(window_hours=1, until=EVENT_NOW.replace(second=0))
+    window_auditor.audit_window("acme", "hiring", wanted, EVENT_NOW)
+    day = EVENT_NOW.date().isoformat()
+    scope = report("hiring", start=day, end=day)["scope"]
+    assert (scope["decisions_counted_by_event"], scope["events_in_windows"], scope["windows_used"]) == (
+        80,
+        60,
+        1,
+    )
+    text = text_of(report_file("acme", "hiring", query("pdf", day, day), NOW).content)
+    assert "counted 80 single decisions" in text and "hold 60, which is 75.0 %" in text
+
+
+def test_decisions_without_any_audit_are_no_pass() -> None:
+    """Events came, and nobody audited: the report says how many there were, and that nothing is known."""
+    register()
+    send([event(f"e{number}") for number in range(5)])
+    day = EVENT_NOW.date().isoformat()
+    found = report("hiring", start=day, end=day)
+    assert found["results"] is None and found["scope"]["decisions_counted_by_event"] == 5
+    text = text_of(report_file("acme", "hiring", query("pdf", day, day), NOW).content)
+    assert "FairLens counted 5 decisions of the model in these days, but none of them was audited." in text

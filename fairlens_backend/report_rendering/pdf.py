@@ -194,7 +194,7 @@ def _heading(text: str, style: ParagraphStyle, level: int, key: str) -> Any:
 
 
 def _text(text: str) -> str:
-    return escape(printable(text))
+    return escape(printable(text.replace("§ ", "§\u00a0")))
 
 
 def _block(block: Block, key: str) -> list[Any]:

@@ -149,11 +149,15 @@ def four_fifths_table(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Block]
             "Selection rates against the highest rate",
             columns,
             rows,
-            (w.source("R", _INTERVALS),),
+            (w.source("R", _INTERVALS, _TWO_PERCENT),),
             frozenset(strong),
         )
 
 
+_TWO_PERCENT: Final = (
+    "Groups with less than 2 % of the decisions are listed and left out of the ratios; 29 CFR § 1607.15(A)(2) asks for no determination of groups under 2 % of"
+    " the labour force or of the applicable workforce, of which these decisions may not be a picture."
+)
 _INTERVALS: Final = (
     "Under each figure its 95 % interval: Wilson for rates, Donner and Zou for ratios. The ratio's takes the group with the highest rate as given, although it was picked"
     " because its rate is the highest; the engine's own ratio in section 3 allows for the choice."

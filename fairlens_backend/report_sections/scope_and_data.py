@@ -78,10 +78,10 @@ def _basis(report: Mapping[str, Any]) -> Iterator[Block]:
     ]
     counted = scope["decisions_counted_by_event"]
     if counted:
-        share = min(1.0, scope["decisions_in_windows"] / counted)
+        share = min(1.0, scope["events_in_windows"] / counted)
         items.append(
             f"FairLens counted {counted:,} single decisions of the model in the range as they came in; the windows in R hold"
-            f" {scope['decisions_in_windows']:,}, which is {w.percent(share)}. Decisions outside them are in no figure here."
+            f" {scope['events_in_windows']:,}, which is {w.percent(share)}. Decisions outside them are in no figure here."
         )
     for attribute, n in scope["unknown"].items():
         if n:
