@@ -112,15 +112,19 @@ def record_audit(
 
 def record_check(tenant: str, record: Mapping[str, Any], now: datetime) -> None:
     """Append the entry of a check that was computed elsewhere, of which there are no counts, and sign the head."""
+    ledger.lock()
+    number, previous = _audit_before(tenant, record["model"]) or (0, None)
     names = ("audit_id", "record_id", "audit_sha256", "model", "model_version", "sample_size", "alert")
-    body = {name: record[name] for name in names}
-    more = {
+    body = {
+        **{name: record[name] for name in names},
         "record_hash": record["hash_value"],
         "overall_severity": record["severity"],
+        "model_audit_number": number + 1,
+        "previous_audit_index": previous,
         "counts": None,
         "figures": [],
     }
-    ledger.append("AUDIT_COMPLETED", tenant, {**body, **more}, now)
+    ledger.append("AUDIT_COMPLETED", tenant, body, now)
     sign_head(now)
 
 

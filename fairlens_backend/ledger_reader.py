@@ -9,7 +9,7 @@ from fairlens_backend import telemetry
 from fairlens_backend.core.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
 from fairlens_backend.core.signed_note import VerifierKey, open_note, parse_checkpoint
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
-from fairlens_backend.storage import ledger, ledger_heads
+from fairlens_backend.storage import ledger, ledger_heads, ledger_search
 from fairlens_backend.storage.ledger_tables import LedgerHead
 from fairlens_backend.storage.session import read_snapshot
 
@@ -114,7 +114,7 @@ def inclusion(index: int | None, leaf: str | None, tree_size: int | None) -> dic
         )  # fmt: skip
     with read_snapshot():
         if leaf is not None:
-            index = ledger.index_of_hash(bytes.fromhex(leaf))
+            index = ledger_search.index_of_hash(bytes.fromhex(leaf))
         if index is None:
             raise NotFound(f"No entry has the hash {leaf}.", leaf_hash=leaf)
         size = _size(tree_size, "tree_size")
@@ -191,7 +191,7 @@ def fault_of_record(record: Mapping[str, Any], hash_value: str) -> str | None:
     """
     record_id, tenant = str(record.get("record_id")), str(record.get("tenant"))
     with read_snapshot():
-        found = ledger.about_record("AUDIT_COMPLETED", record_id, tenant)
+        found = ledger_search.about_record("AUDIT_COMPLETED", record_id, tenant)
         first = ledger.entries(0, 1)
         if not found:
             older = not first or str(record.get("timestamp")) < first[0].at
@@ -206,7 +206,7 @@ def vouches_for(record: Mapping[str, Any], hash_value: str) -> bool:
     """Whether the ledger has one entry of a record, whole and under a signed head, that names this hash."""
     record_id, tenant = str(record.get("record_id")), str(record.get("tenant"))
     with read_snapshot():
-        found = ledger.about_record("AUDIT_COMPLETED", record_id, tenant)
+        found = ledger_search.about_record("AUDIT_COMPLETED", record_id, tenant)
         return len(found) == 1 and _entry_fault(found[0], record, hash_value) is _head_fault(found[0]) is None
 
 

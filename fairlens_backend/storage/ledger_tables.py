@@ -99,6 +99,21 @@ class LedgerAttestation(Base):
 REFUSAL: Final = "the ledger is append-only"
 
 
+APPEND_FUNCTION: Final = """CREATE OR REPLACE FUNCTION fairlens_ledger_append(
+    lock_name bigint, tail_nodes bytea, new_index bigint, new_at text, new_type text, new_tenant text, new_subject text,
+    new_record_id text, new_nodes bytea, new_leaf bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(lock_name);
+    INSERT INTO ledger_entries (leaf_index, at, type, tenant, subject, record_id, nodes, leaf)
+    SELECT new_index, new_at, new_type, new_tenant, new_subject, new_record_id, new_nodes, new_leaf
+    WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = new_index)
+    AND NOT EXISTS (SELECT 1 FROM ledger_heads WHERE at > new_at)
+    AND (new_index = 0 OR EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = new_index - 1 AND nodes = tail_nodes));
+    RETURN FOUND;
+END $$"""
+"""Takes the lock and then looks and inserts, in one journey to the database: a single statement would look before it waits."""
+
+
 def protection(dialect: str, table: str) -> list[str]:
     """The statements that make a database refuse to change or delete rows of a table, whoever asks.
 
@@ -118,6 +133,7 @@ def protection(dialect: str, table: str) -> list[str]:
             "FOR EACH STATEMENT EXECUTE FUNCTION fairlens_append_only()",
             # ALWAYS: also where session_replication_role would switch triggers off.
             f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only",
+            *([APPEND_FUNCTION] if table == LedgerEntry.__tablename__ else []),
         ]
     key = "leaf_index" if table == LedgerEntry.__tablename__ else "id"
     refuse = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}: {{}} on {table} is refused'); END"

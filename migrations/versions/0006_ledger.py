@@ -100,3 +100,4 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("DROP FUNCTION fairlens_append_only()")
+        op.execute("DROP FUNCTION fairlens_ledger_append")

@@ -14,7 +14,15 @@ from sqlalchemy.exc import DBAPIError
 from fairlens_backend import config
 from fairlens_backend.core import merkle
 from fairlens_backend.errors import InvalidInput
-from fairlens_backend.storage import ledger, ledger_heads, ledger_tables, migrate, session, tables
+from fairlens_backend.storage import (
+    ledger,
+    ledger_heads,
+    ledger_search,
+    ledger_tables,
+    migrate,
+    session,
+    tables,
+)
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from tests.core.test_merkle import mth
 
@@ -55,10 +63,10 @@ def test_an_entry_is_the_canonical_json_of_what_is_documented(database: None) ->
         "version": 1,
     }  # fmt: skip
     with read_snapshot():
-        (entry,) = ledger.about_record("MODEL_REGISTERED", "rec_1", "acme")
+        (entry,) = ledger_search.about_record("MODEL_REGISTERED", "rec_1", "acme")
         assert (entry.index, entry.subject, entry.leaf_hash) == (0, "loan", merkle.leaf_hash(leaf))
-        assert ledger.about_record("MODEL_REGISTERED", "rec_1", "another") == []
-        assert ledger.about_record("KEY_ROTATED", "rec_1", "acme") == []
+        assert ledger_search.about_record("MODEL_REGISTERED", "rec_1", "another") == []
+        assert ledger_search.about_record("KEY_ROTATED", "rec_1", "acme") == []
 
 
 def test_the_same_event_twice_has_two_hashes(database: None) -> None:
@@ -87,8 +95,8 @@ def test_appending_one_by_one_and_in_groups_gives_one_tree(database: None) -> No
             proof = merkle.inclusion_proof(index, 16, ledger.hashes_of)
             own = merkle.leaf_hash(kept[index])
             assert merkle.verify_inclusion(index, 16, own, proof, mth(kept))
-            assert ledger.index_of_hash(own, batch=3) == index
-        assert ledger.index_of_hash(bytes(32), batch=3) is None
+            assert ledger_search.index_of_hash(own, batch=3) == index
+        assert ledger_search.index_of_hash(bytes(32), batch=3) is None
 
 
 def test_an_undone_unit_of_work_leaves_no_entry_and_no_gap(database: None) -> None:
@@ -127,7 +135,9 @@ def test_many_writers_make_one_sequence(database: None) -> None:
 
     def work(number: int) -> None:
         for turn in range(10):
-            if turn % 5 == 4:
+            if turn % 5 == 2:
+                told.append(ledger.append_alone("USER_CHANGED", "acme", {"by": number}, NOW))
+            elif turn % 5 == 4:
                 with unit_of_work():
                     told.extend(ledger.append_many([("USER_CHANGED", "acme", {"by": number})] * 3, NOW))
             elif turn % 5 == 3:
@@ -146,6 +156,29 @@ def test_many_writers_make_one_sequence(database: None) -> None:
     assert sorted(told) == list(range(len(kept))) and len(kept) == 4 * (6 + 2 * 3)
     with read_snapshot():
         assert ledger.frontier(len(kept)).root() == mth(kept)
+
+
+def test_alone_is_durable_and_takes_its_turn(database: None) -> None:
+    """Outside a unit of work, among others' entries and heads, and in an empty ledger; inside of one it is a mistake."""
+
+    def alone(now: datetime = NOW) -> int:
+        return ledger.append_alone("KEY_ROTATED", "default", {}, now)
+
+    assert [alone(), alone(), add(), alone()] == [0, 1, 2, 3]
+    remembered = dict(ledger._seen)
+    add()
+    ledger._seen.update(remembered)
+    assert alone() == 5
+    with unit_of_work():
+        ledger_heads.add(6, "2026-01-03T00:00:00.000000Z", bytes(32), "a head")
+    assert alone() == 6
+    assert json.loads(leaves()[-1])["time"] == "2026-01-03T00:00:00.000000Z"
+    with pytest.raises(RuntimeError), unit_of_work():
+        alone()
+    with pytest.raises(InvalidInput):
+        ledger.append_alone("SOMETHING", "default", {}, NOW)
+    with read_snapshot():
+        assert ledger.frontier(7).root() == mth(leaves())
 
 
 def test_another_processes_entries_are_seen(database: None) -> None:
