@@ -248,7 +248,10 @@ def _points(metric: str, window: int, model: str | None, tenant: str) -> list[_P
     for record in records:
         kept = figures_of.get(record["audit_id"])
         if kept is None:
-            found.append(_Point(record, record[metric], None, None))
+            own = record[metric]
+            # The record of a difference has its sign, its figures have it only where the limit is on either side.
+            unsigned = own is not None and described.breached_when == "above"
+            found.append(_Point(record, abs(own) if unsigned else own, None, None))
             continue
         apart = [figure for figure in kept if figure.apart]
         known = [(figure.value, figure) for figure in apart if figure.value is not None]
