@@ -222,6 +222,10 @@ def _deliver(claim: outbox.Claim, send: Sender, now: datetime) -> Delivery:
     except FairLensError as error:
         # A target that cannot be decrypted, a database that is away: neither is the receiver's fault, and both may pass.
         return Delivery(claim.message_id, "retry", error.message, attempts=0)
+    except (ValueError, LookupError, TypeError) as error:
+        # A message that cannot be made is the same at every try; it must not hold up those behind it.
+        telemetry.log_failure("ALERT_MESSAGE_UNMADE", error, message_id=claim.message_id)
+        return Delivery(claim.message_id, "failed", "the message could not be made; see the log", attempts=0)
 
 
 def _send(there: Destination, payload: Mapping[str, Any], message_id: str, now: datetime) -> Delivery:

@@ -8,9 +8,11 @@ import base64
 import binascii
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import fields
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,10 @@ def _alert_problems(settings: Settings) -> list[str]:
         problems.append(
             "SMTP_SECURITY=none would send SMTP_PASSWORD in the clear; starttls or tls was expected."
         )
+    for name in ("alert_email_to", "smtp_from"):
+        for text in words(getattr(settings, name)):
+            if not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(text)[1]):
+                problems.append(f"{name.upper()} has {text!r}, an e-mail address was expected.")
     odd = sorted(set(words(settings.alert_severities)) - {"CRITICAL", "HIGH", "MEDIUM"})
     if odd:
         problems.append(f"ALERT_SEVERITIES names {odd[0]}; there are CRITICAL, HIGH, MEDIUM.")

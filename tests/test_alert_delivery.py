@@ -323,6 +323,20 @@ def test_what_waits_for_a_deleted_route_is_a_dead_letter(receiver: Receiver) -> 
         assert dead["last_error"] == "the route was deleted" and dead["target"] == f"route:{number}"
 
 
+def test_a_message_that_cannot_be_made_holds_up_nobody(receiver: Receiver) -> None:
+    """It is a dead letter at once, and those behind it go on."""
+    alarm(2)
+    first = [True]
+
+    def send(there: Destination, payload: Mapping[str, Any], message_id: str, now: datetime) -> Delivery:
+        if first:
+            first.clear()
+            raise ValueError("a header that nobody can write")
+        return alert_delivery._send(there, payload, message_id, now)
+
+    assert deliver_due(NOW, send=send) == {**NOTHING, "dead": 1, "delivered": 1}
+
+
 def test_without_a_channel_nothing_is_kept(
     make_settings: Callable[..., config.Settings], database: None
 ) -> None:

@@ -1,5 +1,6 @@
 """What audits, the clock and people do to alerts, and who is told of it."""
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -42,13 +43,14 @@ def silence(hours: float, hour: float) -> dict[str, Any]:
 
 
 def test_10_000_breaches_of_one_metric_make_one_alert() -> None:
-    """One row, one opening, one message a target; the breaches are counted."""
+    """One row, one opening, one message a target; the breaches are counted. A tenth of them but for the rounds of faults."""
     one = {**result(UNFAIR), "attributes": {"gender": {RATIO: result(UNFAIR)["attributes"]["gender"][RATIO]}}}
-    for start in range(0, 10_000, 500):
+    total = 10_000 if os.environ.get("FAIRLENS_FAULT_ROUNDS") else 1_000
+    for start in range(0, total, 500):
         with unit_of_work():
             for place in range(start, start + 500):
                 alert_manager.observe(TENANT, one, "rec", at(0) + timedelta(seconds=place))
-    assert the_alert().breaches == 10_000
+    assert the_alert().breaches == total
     assert [(one["kind"], one["metric"], one["target"]) for one in told()] == [
         ("opened", RATIO, "default:pagerduty"), ("opened", RATIO, "default:webhook"),
     ]  # fmt: skip

@@ -27,6 +27,8 @@ def load(**given: str) -> config.Settings:
         ({"ALERT_EMAIL_TO": "a@example.org"}, "ALERT_EMAIL_TO is set without SMTP_HOST, SMTP_FROM"),
         ({**MAIL, "SMTP_USERNAME": "u"}, "SMTP_USERNAME and SMTP_PASSWORD belong together"),
         ({**MAIL, "SMTP_USERNAME": "u", "SMTP_PASSWORD": "p", "SMTP_SECURITY": "none"}, "in the clear"),
+        ({**MAIL, "ALERT_EMAIL_TO": "a@example.org, bob"}, "ALERT_EMAIL_TO has 'bob', an e-mail address"),
+        ({**MAIL, "SMTP_FROM": "FairLens"}, "SMTP_FROM has 'FairLens', an e-mail address"),
         ({"SMTP_SECURITY": "ssl"}, "SMTP_SECURITY is 'ssl'"),
         ({"ALERT_SEVERITIES": "CRITICAL,LOUD"}, "ALERT_SEVERITIES names LOUD"),
         ({"ALERT_OPEN_BREACHES": "3"}, "ALERT_OPEN_BREACHES is 3 of ALERT_OPEN_WINDOWS 1"),

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime
+from email.utils import format_datetime, parseaddr
 from html import escape
 from typing import Any, Final
 
@@ -59,7 +58,7 @@ def compose_mail(
     mail["From"] = sender
     mail["To"] = ", ".join(recipients)
     mail["Date"] = format_datetime(now.astimezone(UTC))
-    domain = Address(addr_spec=sender).domain or "fairlens"
+    domain = parseaddr(sender)[1].rpartition("@")[2]
     mail["Message-ID"] = f"<{message_id}@{domain}>"
     # One conversation an alert: mail programs put its turns together.
     mail["References"] = f"<{payload['alert_id']}@{domain}>"

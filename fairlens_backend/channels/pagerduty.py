@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from fairlens_backend import config
-from fairlens_backend.alert_messages import cut, tell
+from fairlens_backend.alert_messages import clean, cut, tell
 from fairlens_backend.channels._channel import EVERYTHING, Channel, Target
 from fairlens_backend.config import Settings
 from fairlens_backend.webhooks import Delivery, post_once
@@ -60,8 +60,8 @@ def event(routing_key: str, payload: Mapping[str, Any], message_id: str) -> dict
         "source": "FairLens",
         "severity": SEVERITIES.get(payload["severity"], "info"),
         "timestamp": payload["timestamp"],
-        "component": cut(str(payload.get("model", "FairLens")), 255),
-        "group": cut(str(payload.get("attribute", "test")), 255),
+        "component": clean(payload.get("model", "FairLens"), 255),
+        "group": clean(payload.get("attribute", "test"), 255),
         "class": payload.get("metric", "test"),
         "custom_details": details,
     }

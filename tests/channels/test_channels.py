@@ -216,6 +216,16 @@ def test_what_a_mail_server_says(answer: str, outcome: str, places: tuple[Receiv
     assert (said.outcome, said.status_code) == (outcome, int(answer[:3]))
 
 
+def test_a_sender_may_have_a_name(places: tuple[Receiver, Mailbox]) -> None:
+    """SMTP_FROM as people write it: the name in the header, the address alone in the envelope."""
+    environ = {name.upper(): str(value) for name, value in vars(config.current()).items()}
+    config.use(config.load_settings({**environ, "SMTP_FROM": "FairLens Alerts <fairlens@example.org>"}))
+    said_by("email", places, payload("opened"))
+    assert places[1].envelopes[0][0] == "fairlens@example.org"
+    assert places[1].mails[0]["From"] == "FairLens Alerts <fairlens@example.org>"
+    assert places[1].mails[0]["Message-ID"] == "<m-1@example.org>"
+
+
 def test_words_of_each_turn(settings: config.Settings) -> None:
     """The headline says at once what kind of message it is, with times by hand: 03:04 to 06:24 is 3 h 20 min."""
     assert [tell(payload(kind)).headline for kind in (*KINDS, "test")] == [
