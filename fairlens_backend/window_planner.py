@@ -137,7 +137,28 @@ def _step(lease: Lease, clock: Clock) -> str | None:
     task = Task(lease, row.tenant, row.model, effective, clock)
     if row.next_due_at is not None and row.next_due_at <= now:
         return _next_due(task, row, now)
-    return window_runner.compare_next(task, now)
+    old = window_runner.next_to_compare(task, now)
+    if old is None:
+        return None
+    return _guarded(
+        task,
+        lambda: window_runner.compare(task, old, now),
+        lambda error: window_runner.postpone(task, old, error, now),
+    )
+
+
+def _guarded(
+    task: Task, act: Callable[[], str | None], stumbled: Callable[[Exception], str | None]
+) -> str | None:
+    """Do it; what it stumbles over is logged and answered, so that the other windows and models go on."""
+    try:
+        return act()
+    except (LeaseLost, Unavailable):
+        raise
+    # broad: whatever one window of one model meets, the others are audited
+    except Exception as error:  # noqa: BLE001
+        telemetry.log_failure("WINDOW_AUDIT_FAILED", error, tenant=task.tenant, model=task.model)
+        return stumbled(error)
 
 
 def _next_due(task: Task, row: Schedule, now: datetime) -> str | None:
@@ -155,6 +176,16 @@ def _next_due(task: Task, row: Schedule, now: datetime) -> str | None:
     due = missed.due[0]
     window = timetable.window(due, task.effective.window_minutes)
     progress = {"planned_until": due, "next_due_at": _wake(task.effective, due), "attempts": 0}
+    return _guarded(
+        task,
+        lambda: _audit_or_fail(task, row, window, progress, now),
+        lambda _: _try_again(task, row, window, progress, now),
+    )
+
+
+def _audit_or_fail(
+    task: Task, row: Schedule, window: reckoning.Window, progress: dict[str, Any], now: datetime
+) -> str:
     try:
         return window_runner.audit_due(task, row, window, progress, now)
     except (LeaseLost, Unavailable):
@@ -168,10 +199,6 @@ def _next_due(task: Task, row: Schedule, now: datetime) -> str | None:
         # What the schedule or the model declares does not fit the window: trying again would not help.
         window_runner.fail(task, window, error.message, progress, now)
         return "failed"
-    # broad: whatever one model's window meets, the other models' are audited
-    except Exception as error:  # noqa: BLE001
-        telemetry.log_failure("WINDOW_AUDIT_FAILED", error, tenant=row.tenant, model=row.model)
-        return _try_again(task, row, window, progress, now)
 
 
 def _try_again(

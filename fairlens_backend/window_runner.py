@@ -18,13 +18,13 @@ from fairlens_backend import (
 )
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.schedule import Window, check_delay, reaudit_limit
-from fairlens_backend.errors import FairLensError, Unavailable
+from fairlens_backend.errors import FairLensError
 from fairlens_backend.schedule_settings import Effective
 from fairlens_backend.sequential_watcher import Look
 from fairlens_backend.storage import audit_windows, audits, schedules
 from fairlens_backend.storage.audit_windows import Span
 from fairlens_backend.storage.schedule_tables import AuditWindow, Schedule
-from fairlens_backend.storage.schedules import Lease, LeaseLost
+from fairlens_backend.storage.schedules import Lease
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from fairlens_backend.window_auditor import Revision
 from fairlens_backend.window_counts_reader import WindowCounts
@@ -70,28 +70,29 @@ def audit_due(task: Task, row: Schedule, window: Window, progress: dict[str, Any
         return "audited"
 
 
-def compare_next(task: Task, now: datetime) -> str | None:
-    """Compare the counts of the oldest window that may have changed with those of now; `compared`, `revised` or None."""
+def next_to_compare(task: Task, now: datetime) -> AuditWindow | None:
+    """The oldest window whose counts may have changed."""
     with read_snapshot():
         found = audit_windows.to_compare(task.tenant, task.model, now, 1)
-    if not found:
-        return None
-    old = found[0]
+    return found[0] if found else None
+
+
+def compare(task: Task, old: AuditWindow, now: datetime) -> str:
+    """Compare a window's counts with those of now, and audit it anew when they changed enough; `compared` or `revised`."""
     if old.window_end < now - timedelta(days=task.effective.days):
         with unit_of_work():
             audit_windows.settled(old)
         return "compared"
-    try:
-        return _compare(task, old)
-    except (LeaseLost, Unavailable):
-        raise
-    # broad: a window that cannot be compared is left as it is, and does not keep the others from it
-    except Exception as error:  # noqa: BLE001
-        telemetry.log_failure("WINDOW_COMPARISON_FAILED", error, tenant=task.tenant, model=task.model)
-        with unit_of_work():
-            schedules.hold(task.lease, last_error=_said(error))
-            audit_windows.postpone(old, now + check_delay(old.revision + 4))
-        return "compared"
+    return _compare(task, old)
+
+
+def postpone(task: Task, old: AuditWindow, error: Exception, now: datetime) -> str:
+    """Leave a window that cannot be compared as it is for some hours; it does not keep the others from it."""
+    said = error.message if isinstance(error, FairLensError) else "see the log"
+    with unit_of_work():
+        schedules.hold(task.lease, last_error=f"A past window could not be compared: {said}")
+        audit_windows.postpone(old, now + check_delay(old.revision + 4))
+    return "compared"
 
 
 def fail(task: Task, window: Window, reason: str, progress: dict[str, Any], now: datetime) -> None:
@@ -259,11 +260,3 @@ def _kept(task: Task) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def _said(error: Exception) -> str:
-    return (
-        error.message
-        if isinstance(error, FairLensError)
-        else "A comparison of a past window failed; see the log."
-    )

@@ -150,7 +150,8 @@ def _mark(tenant: str, model: str, minutes: Any, now: datetime) -> None:
     ).all()
     if not windows:
         return
-    starts, ends = (np.array([int(one[place].timestamp()) // 60 for one in windows]) for place in (1, 2))
+    starts = np.array([int(one.window_start.timestamp()) // 60 for one in windows])
+    ends = np.array([int(one.window_end.timestamp()) // 60 for one in windows])
     holds = np.searchsorted(minutes, starts) < np.searchsorted(minutes, ends)
     for some in _in_pieces([one.id for one, held in zip(windows, holds, strict=True) if held]):
         at = literal(now, UtcDateTime())

@@ -121,7 +121,7 @@ def with_work(now: datetime, holder: str, *, defaults: bool, limit: int) -> list
         .where(*_active(defaults), AuditWindow.check_at <= now)
         .group_by(Schedule.id)
     )
-    found: dict[int, datetime] = {}
+    found: dict[int, Any] = {}
     for wanted in (due, checked):
         free = wanted.where(_free(now, holder))
         for number, since in current_session().execute(free.order_by("since").limit(limit)):
