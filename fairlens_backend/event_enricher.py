@@ -100,8 +100,8 @@ class Enricher:
             if new is not document:
                 tokenised[i] = new
         ids = list(some.event_id)
-        for i, document in tokenised.items():
-            ids[i] = document["event_id"]
+        for i, new in tokenised.items():
+            ids[i] = str(new["event_id"])
         details = Details(
             self.privacy.token_key_version,
             ids,

@@ -8,7 +8,9 @@ import msgspec
 from fairlens_backend.errors import InvalidInput, MalformedInput
 
 _PLACE: Final = re.compile(r" - at `\$(?:\[\d+\])?\.?(.*?)`\Z")
-_TOLD: Final = re.compile(r"(?:features\.|demographic_tags\.|attributes\.)?[a-z_][a-z_]{0,40}[A-Za-z_]{0,20}[0-9]{0,4}")
+_TOLD: Final = re.compile(
+    r"(?:features\.|demographic_tags\.|attributes\.)?[a-z_][a-z_]{0,40}[A-Za-z_]{0,20}[0-9]{0,4}"
+)
 _CAME: Final = re.compile(r"(unknown field|enum value) [`'].*[`']")
 
 

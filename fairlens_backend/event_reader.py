@@ -1,7 +1,7 @@
 """Bodies of events, read into columns: one event, a list, or a table; what cannot be read is set aside, the rest is kept."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -26,7 +26,7 @@ _COLUMNS: Final = ("event_id", "label", "timestamp", "score", "threshold", "grou
 _IN_A_ROW: Final = re.compile(
     rf"at `\$\.(?:{'|'.join(_COLUMNS)}|(?:features|demographic_tags)\[\.\.\.\])\[\d"
 )
-Columns = dict[str, Sequence[Any]]
+Columns = Mapping[str, Sequence[Any]]
 
 
 @dataclass

@@ -130,7 +130,9 @@ def tables_of(name: str) -> Any:
     """
     settings = config.current()
     if name == "gender":
-        return proxy_tables.first_names(config.PROJECT_ROOT / settings.first_names_csv if settings.first_names_csv else None)
+        return proxy_tables.first_names(
+            config.PROJECT_ROOT / settings.first_names_csv if settings.first_names_csv else None
+        )
     if name == "race":
         return proxy_tables.ethnicity_tables()
     if not settings.income_by_zip_csv:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from fairlens_backend import attribute_supply, count_keeper, event_retention
 from fairlens_backend.core.counts import CountTable
-from fairlens_backend.errors import InvalidInput, MalformedInput, TooLarge
+from fairlens_backend.errors import InvalidInput, MalformedInput, TooLarge, Unavailable
 from fairlens_backend.prediction_ingest import Sender
-from fairlens_backend.storage import session, tables
+from fairlens_backend.storage import ingest_writer, session, tables
 from tests.ingest_kit import NOW, SENDER, brute_table, day_window, event, label, register, send
 
 
@@ -181,6 +181,29 @@ def test_nobodys_address_waits() -> None:
     with session.read_snapshot() as found:
         waiting = found.query(tables.detail_tables.EarlyAttributes).one()
         assert next(iter(waiting.attributes.values())).startswith("tok_email_")
+
+
+def test_a_failed_commit_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither cell nor count nor what waits; the same supply moves and waits when it comes again."""
+    send(event("e1"))
+    real = ingest_writer._apply
+
+    def fails(taken: Any) -> None:
+        real(taken)
+        raise Unavailable("The database's disk is full; nothing was stored.", retry_after_s=60)
+
+    body = rows(("e1", {"sex": "a new group"}), ("e2", {"sex": "M"}))
+    with monkeypatch.context() as broken:
+        broken.setattr(ingest_writer, "_apply", fails)
+        with pytest.raises(Unavailable):
+            supply(body)
+    assert counted() == brute_table([("yes", None, 0.75, "F", "30_50")])
+    assert_counts_are_the_rows()
+    answer = supply(body)
+    assert (answer["moved"], answer["waiting"]) == (1, 1)
+    send(event("e2"))
+    assert counted() == brute_table([("yes", None, 0.75, sex, "30_50") for sex in ("a new group", "M")])
+    assert_counts_are_the_rows()
 
 
 STEPS = st.lists(

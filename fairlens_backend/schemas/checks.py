@@ -177,7 +177,8 @@ class RegisterRequest(Declarations):
         None, description="single decisions: 0, 1, 2 and 9 are not known, male, female and not applicable"
     )
     store_features: bool | None = Field(
-        None, description="single decisions: whether features and tags are kept, personal data as tokens; left out: yes"
+        None,
+        description="single decisions: whether features and tags are kept, personal data as tokens; left out: yes",
     )
     metadata: dict[str, Any] | None = Field(
         None, description="whatever else the owner wants to keep beside it, up to 65,536 characters as JSON"

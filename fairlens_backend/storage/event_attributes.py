@@ -127,12 +127,13 @@ def _move_within(
             moves.setdefault(number, []).append((row, at, new))
     for number, some in moves.items():
         numbers = count_series.numbered(number, count_series.by_id(number), {new for _, _, new in some})
-        rows, at = np.array([row for row, _, _ in some]), np.array([one for _, one, _ in some])
-        old = block.cells[at].astype(np.int64)
+        rows = np.array([row for row, _, _ in some], dtype=np.int64)
+        places_of = np.array([at for _, at, _ in some], dtype=np.int64)
+        old = block.cells[places_of].astype(np.int64)
         to = np.array([numbers[new] for _, _, new in some], dtype=np.int64) * CELLS + old % CELLS
-        block.put(rows, at, to.astype(np.int32))
-        minutes, units = block.minutes_and_units(rows, at)
-        signs = np.repeat([-1, 1], len(at))
+        block.put(rows, places_of, to.astype(np.int32))
+        minutes, units = block.minutes_and_units(rows, places_of)
+        signs = np.repeat([-1, 1], len(some))
         entries = window_counts.entries_of(
             np.tile(minutes, 2), np.concatenate([old, to]), signs, signs * np.tile(units, 2)
         )

@@ -102,7 +102,9 @@ class Draft:
 
 def write(batches: Sequence[tuple[int, int, bytes]]) -> None:
     """Keep the details of batches, in the transaction that writes their rows: (batch, key version, block)."""
-    driver_sql.run_many("INSERT INTO event_details (batch_id, key_version, content) VALUES (?, ?, ?)", batches)
+    driver_sql.run_many(
+        "INSERT INTO event_details (batch_id, key_version, content) VALUES (?, ?, ?)", batches
+    )
 
 
 def read(batches: Sequence[int]) -> Iterator[tuple[int, Details]]:
