@@ -2,6 +2,7 @@
 
 import base64
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -53,6 +54,20 @@ def test_a_note_is_signed_as_the_standard_says() -> None:
     assert text == HEAD.text and VerifierKey(NAME, PUBLIC).verifies(signature, text)
     for other in (VerifierKey(NAME + "x", PUBLIC), VerifierKey(NAME, PUBLIC[::-1])):
         assert not other.verifies(signature, text)
+
+
+def test_the_example_of_the_format_is_a_true_one() -> None:
+    """The page's head verifies by the page's key, and its root is the hash of the page's entry."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evidence-format.md").read_text(encoding="utf-8")
+    lines = [line.removeprefix("    ") for line in page.splitlines()]
+    start = next(place for place, line in enumerate(lines) if line.startswith("— fairlens.example.org")) - 5
+    text, (signature,) = open_note("\n".join(lines[start : start + 6]) + "\n")
+    key = parse_key(
+        next(part for part in page.split("`") if part.startswith("fairlens.example.org/ledger+9"))
+    )
+    assert key.verifies(signature, text)
+    entry = next(line for line in lines if line.startswith('{"body":'))
+    assert parse_checkpoint(text).root == sha256(b"\x00" + entry.encode()).digest()
 
 
 def test_a_checkpoint_is_three_lines_and_its_time() -> None:
