@@ -18,7 +18,7 @@ from fairlens_backend import (
 )
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.schemas.privacy import ProxyEstimatesQuery
-from fairlens_backend.storage import dead_letters, event_rows
+from fairlens_backend.storage import dead_letters, event_rows, tables
 from fairlens_backend.storage.session import read_snapshot
 from tests.ingest_kit import NOW, SENDER, brute_table, event, label, register, send
 
@@ -201,3 +201,15 @@ def test_rows_read_are_those_of_drawn_batches_only() -> None:
     with read_snapshot():
         drawn = list(event_rows.drawn([1], 0, 2**40, batches=1, seed=5))
     assert len(drawn) == 1 and len(drawn[0].places) <= 512
+
+
+def test_details_go_with_their_rows() -> None:
+    """RAW_EVENTS_DAYS is the time of both."""
+    for days in (91, 1):
+        send(event(f"e{days}", timestamp=(NOW - timedelta(days=days)).isoformat(), features={"x": days}))
+    with read_snapshot() as found:
+        assert found.query(tables.detail_tables.EventDetails).count() == 2
+    count_keeper.purge_raw(NOW)
+    with read_snapshot() as found:
+        left = [row.batch_id for row in found.query(tables.detail_tables.EventDetails)]
+        assert left == [row.id for row in found.query(tables.event_tables.EventBatch)] and len(left) == 1
