@@ -142,7 +142,7 @@ def fitted(text: str, width: float, size: float = 7.0) -> str:
     The middle, since long names of groups often differ in their ends.
 
     >>> fitted("Free city of the northern district number 17", 90)
-    'Free city of… number 17'
+    'Free city of…umber 17'
     """
     most = max(5, int(width / (0.58 * size)))
     if len(text) <= most:
