@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
+from fairlens_backend.core.inference.intervals import ratio_interval
 from fairlens_backend.report_plots import group_rates_picture, heat_map_picture
 from fairlens_backend.report_sections import _words as w
 from fairlens_backend.report_sections._blocks import Block, Column, Heading, Para, Plot, Table
@@ -114,14 +115,13 @@ def _crossing(pair: tuple[str, str], results: Mapping[str, Any]) -> Iterator[Blo
     )
     large = [one for one in slices if one["status"] == "ok"]
     ordered = sorted(large, key=lambda one: one["rates"]["selection_rate"]["value"])
-    best = ordered[-1]["rates"]["selection_rate"]["value"] if ordered else None
     rows = [
         [
             " × ".join(one["attributes"].values()),
             w.count(one["size"]),
             w.percent(one["rates"]["selection_rate"]["value"]),
             w.percent_range(one["rates"]["selection_rate"]["confidence_interval"]),
-            w.number(one["rates"]["selection_rate"]["value"] / best, 2) if best else w.NOTHING,
+            _ratio(one, ordered[-1]),
         ]
         for one in ordered[:MAX_CROSSINGS]
     ]
@@ -134,7 +134,7 @@ def _crossing(pair: tuple[str, str], results: Mapping[str, Any]) -> Iterator[Blo
     notes = [
         w.source(
             "R",
-            "The lowest selection rates first; Wilson intervals. The ratio is of the two rates beside it and has no interval of its own here.",
+            "The lowest selection rates first; Wilson intervals of rates, Donner and Zou of ratios, which take the highest rate as given.",
         )
     ]
     more = len(slices) - len(rows)
@@ -143,3 +143,20 @@ def _crossing(pair: tuple[str, str], results: Mapping[str, Any]) -> Iterator[Blo
             f"{w.sentence_case(w.plural(more, 'more crossing'))}, among them those too small to compare, in the JSON form."
         )
     yield Table(f"Crossings of {pair[0]} and {pair[1]}", columns, rows, notes)
+
+
+def _ratio(one: Slice, best: Slice) -> str:
+    """The ratio of two selection rates, under it its interval."""
+    rate, highest = one["rates"]["selection_rate"], best["rates"]["selection_rate"]
+    if one is best or not highest["value"]:
+        return "highest" if one is best else w.NOTHING
+    # A rate is a quotient of whole numbers, so this gives them back.
+    counts = (
+        round(rate["value"] * rate["n"]),
+        rate["n"],
+        round(highest["value"] * highest["n"]),
+        highest["n"],
+    )
+    interval = ratio_interval(*counts)
+    shown = w.number(rate["value"] / highest["value"], 2)
+    return f"{shown}\n{w.range_of(*interval, 2)}" if interval else shown
