@@ -204,3 +204,65 @@ def test_kms_of_moto_gives_back_what_it_encrypted(
         ciphertext = base64.b64encode(encrypted).decode()
         made = make_settings(KEY_PROVIDER="aws_kms", KMS_KEY_ID=key_id, KMS_CIPHERTEXT=ciphertext)
         assert key_providers.KmsKeyProvider(made).master_key() == RAW
+
+
+LEDGER = TEST_SECRETS["LEDGER_KEY"]
+
+
+def test_the_ledgers_key_comes_from_the_same_places(
+    make_settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """LEDGER_KEY; the field ledger_key of Vault's secret; a field that is missing is named."""
+    raw = base64.urlsafe_b64decode(LEDGER)
+    make_settings()
+    assert key_providers.ledger_key() == raw != key_providers.master_key()
+
+    def both(path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+        return 200, {"data": {"data": {"fernet_key": KEY, "ledger_key": LEDGER}}}
+
+    with listener(both) as url:
+        make_settings(KEY_PROVIDER="vault", VAULT_ADDR=url, VAULT_TOKEN=TOKEN, LEDGER_KEY="", FERNET_KEY="")
+        assert (key_providers.ledger_key(), key_providers.master_key()) == (raw, RAW)
+    with listener(vault) as url:
+        make_settings(KEY_PROVIDER="vault", VAULT_ADDR=url, VAULT_TOKEN=TOKEN, LEDGER_KEY="")
+        with pytest.raises(ConfigurationError, match="no field ledger_key"):
+            key_providers.ledger_key()
+
+
+def test_kms_decrypts_the_ledgers_ciphertext(
+    amazon: None, make_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LEDGER_KEY_CIPHERTEXT beside that of the master key, under the same KMS key; without it, it is named."""
+    raw = base64.urlsafe_b64decode(LEDGER)
+
+    def kms(path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+        plain = raw if json.loads(body)["CiphertextBlob"] == "TEVER0VS" else RAW
+        return 200, {"KeyId": ARN, "Plaintext": base64.b64encode(plain).decode()}
+
+    with listener(kms) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", url)
+        given = {"KEY_PROVIDER": "aws_kms", "KMS_KEY_ID": ARN, "KMS_CIPHERTEXT": "AAAA", "LEDGER_KEY": ""}
+        make_settings(**given, LEDGER_KEY_CIPHERTEXT="TEVER0VS")
+        assert (key_providers.ledger_key(), key_providers.master_key()) == (raw, RAW)
+        make_settings(**given)
+        with pytest.raises(ConfigurationError, match="LEDGER_KEY_CIPHERTEXT"):
+            key_providers.ledger_key()
+
+
+def test_production_wants_the_ledgers_key_and_says_how_to_make_one() -> None:
+    """Not set, or no 32 bytes: the start is refused with the command."""
+    for given in ("", "short"):
+        with pytest.raises(ConfigurationError, match=r"LEDGER_KEY is not .* Make one with: python -c"):
+            config.load_settings({**TEST_SECRETS, "ENVIRONMENT": "production", "LEDGER_KEY": given})
+
+
+def test_secrets_of_an_earlier_version_gain_the_ledgers_key(tmp_path: Any) -> None:
+    """The development file keeps what it has, in its mode, and the new key stays the same from then on."""
+    path = tmp_path / config.SECRETS_FILE
+    old = "".join(f"{name}={text}\n" for name, text in TEST_SECRETS.items() if name != "LEDGER_KEY")
+    path.write_text("# made before\n" + old)
+    path.chmod(0o600)
+    made = [config.load_settings({"DATA_DIR": str(tmp_path)}) for _ in range(2)]
+    assert made[0] == made[1] and len(base64.urlsafe_b64decode(made[0].ledger_key)) == 32
+    assert made[0].jwt_secret == TEST_SECRETS["JWT_SECRET"]
+    assert path.read_text().startswith("# made before\n" + old) and path.stat().st_mode & 0o777 == 0o600

@@ -5,7 +5,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from fairlens_backend import ledger_reader
 from fairlens_backend.auth import current_caller, require_role
-from fairlens_backend.blueprints._envelope import success
+from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
 from fairlens_backend.schemas.ledger import ConsistencyQuery, EntriesQuery, HeadQuery, InclusionQuery
 
@@ -21,7 +21,7 @@ def head(query: HeadQuery) -> Response:
     found = ledger_reader.head()
     if query.format == "note":
         return Response(found["note"], mimetype="text/plain")
-    return success(found, f"The ledger had {found['tree_size']} entries at {found['time']}.")
+    return success(found, f"The ledger had a size of {found['tree_size']} at {found['time']}.")
 
 
 @bp.get(
@@ -31,7 +31,7 @@ def head(query: HeadQuery) -> Response:
 def entries(query: EntriesQuery) -> Response:
     """Your tenant's in full, the bytes that are hashed; of other tenants' entries the leaf hashes, so that roots can be computed."""
     page = ledger_reader.entries(current_caller().tenant, query.start, query.end)
-    return success(page, f"{len(page['items'])} of {page['tree_size']} entries.")
+    return success(page, f"{len(page['items'])} of {page['tree_size']} in the ledger.")
 
 
 @bp.get(
@@ -45,7 +45,7 @@ def inclusion(query: InclusionQuery) -> Response:
     """The audit path from an entry to the root of a tree that has it."""
     proof = ledger_reader.inclusion(query.index, query.leaf_hash, query.tree_size)
     return success(
-        proof, f"Entry {proof['leaf_index']} is in the tree of {proof['tree_size']} entries, by these hashes."
+        proof, f"Entry {proof['leaf_index']} is in the tree of size {proof['tree_size']}, by these hashes."
     )
 
 
@@ -60,7 +60,7 @@ def consistency(query: ConsistencyQuery) -> Response:
     """The hashes that lead to both roots."""
     proof = ledger_reader.consistency(query.first, query.second)
     return success(
-        proof, f"The tree of {proof['first']} entries is the beginning of that of {proof['second']}."
+        proof, f"The tree of size {proof['first']} is the beginning of that of size {proof['second']}."
     )
 
 
@@ -69,4 +69,4 @@ def consistency(query: ConsistencyQuery) -> Response:
 def keys() -> Response:
     """Every key with the trees it signed. Keep the first one elsewhere: a key from the server that is checked proves little."""
     found = ledger_reader.keys()
-    return success(found, f"{len(found['keys'])} public keys of {found['origin']}.")
+    return success(found, f"{counted(len(found['keys']), 'public key')} of {found['origin']}.")
