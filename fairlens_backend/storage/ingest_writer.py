@@ -183,17 +183,8 @@ def _apply(taken: Sequence[Submission]) -> None:
         dead_letters.add(one.letters, one.now)
         if one.settles is not None:
             dead_letters.remove(*one.settles)
-        if one.labels is not None:
-            given = one.labels
-            one.outcome = events.join(given.digests, given.labels, one.truth_of)
-            early_labels.keep(
-                [
-                    (given.digests[i], given.labels[i])
-                    for i, outcome in enumerate(one.outcome)
-                    if outcome == "waiting"
-                ],
-                one.now,
-            )
+    _label([one for one in taken if one.labels is not None])
+    for one in taken:
         if one.attributes is not None and one.group_of is not None:
             _supply(one, one.attributes, one.group_of)
 
@@ -203,6 +194,26 @@ def _supply(one: Submission, given: Attributes, group_of: GroupOf) -> None:
     one.outcome = event_attributes.move(given.digests, given.values, group_of)
     waiting = [i for i, outcome in enumerate(one.outcome) if outcome == "waiting"]
     event_attributes.keep({given.digests[i]: given.values[i] for i in waiting}, one.now)
+
+
+def _label(taken: Sequence[Submission]) -> None:
+    """Join the labels of several submissions at once, unless two name the same event: then one after the other."""
+    digests = [digest for one in taken for digest in one.labels.digests]  # type: ignore[union-attr]
+    if len(taken) > 1 and len(set(digests)) < len(digests):
+        for one in taken:
+            _label([one])
+        return
+    labels = [label for one in taken for label in one.labels.labels]  # type: ignore[union-attr]
+    if not digests:
+        return
+    outcomes = events.join(digests, labels, taken[0].truth_of)
+    start = 0
+    for one in taken:
+        n = len(one.labels.digests)  # type: ignore[union-attr]
+        one.outcome = outcomes[start : start + n]
+        some = zip(digests[start : start + n], labels[start : start + n], one.outcome, strict=True)
+        early_labels.keep([(digest, label) for digest, label, said in some if said == "waiting"], one.now)
+        start += n
 
 
 def _finish(taken: Sequence[Submission], error: BaseException | None) -> None:
