@@ -57,7 +57,10 @@ if "sqlite" in os.environ["PEER_URL"]:
     @event.listens_for(engine, "connect")
     def _(connection, _record):
         connection.execute("PRAGMA journal_mode=WAL"); connection.execute("PRAGMA synchronous=FULL")
-Base.metadata.create_all(engine, checkfirst=True)
+try:
+    Base.metadata.create_all(engine, checkfirst=True)
+except Exception:  # another worker made it meanwhile
+    Base.metadata.create_all(engine, checkfirst=True)
 app = Flask("peer")
 @app.get("/api/health")
 def health():
