@@ -122,7 +122,7 @@ def log(client: FairLensClient, n: int, seed: int, **more: Any) -> tuple[list[st
     chance = random.Random(seed)
     ids, expected = [], Counted()
     for _ in range(n):
-        sex, decision = chance.choice("FM"), chance.randrange(2)
+        sex, decision = chance.choice(("Female", "Male")), chance.randrange(2)
         ids.append(
             client.log_prediction(
                 {"income": chance.randrange(90_000), "region": "nord"},
@@ -153,7 +153,7 @@ from fairlens_sdk import FairLensClient
 client = FairLensClient({house.url!r}, {house.key!r}, {model!r}, "v1", spool_dir={spool!r}{more})
 def log(n):
     for _ in range(n):
-        print(client.log_prediction({{"income": 1}}, 1, demographic_tags={{"sex": "F"}}), flush=True)
+        print(client.log_prediction({{"income": 1}}, 1, demographic_tags={{"sex": "Female"}}), flush=True)
 {body}
 """
     return [sys.executable, "-c", text]

@@ -119,10 +119,10 @@ def test_what_the_server_refuses_is_seen_on_both_sides(house: House) -> None:
     }
     assert set(fields) == {"prediction.score", "timestamp"}
     event = {"event_id": bad, "model_id": "refusals", "prediction": {"label": 1, "score": 0.81}}
-    event["demographic_tags"] = {"sex": "F"}
+    event["demographic_tags"] = {"sex": "Female"}
     place = f"/v1/dead_letters/{fields['prediction.score']}/replay"
     assert house.server.call("POST", place, {"event": event}, token=admin)[0] == 200
-    expected["F", 1, None] += 1
+    expected["Female", 1, None] += 1
     assert house.counted("refusals") == expected
 
 
@@ -170,7 +170,7 @@ def test_the_end_of_the_interpreter_sends_what_was_accepted(house: House) -> Non
     for body in ("log(120)", "log(80); raise SystemExit(3)"):
         done = subprocess.run(program(house, "ending", body), capture_output=True, timeout=120, check=False)
         assert done.stderr == b""
-    assert house.counted("ending") == Counter({("F", 1, None): 200})
+    assert house.counted("ending") == Counter({("Female", 1, None): 200})
 
 
 def test_a_process_that_is_killed_loses_nothing_when_durable(house: House) -> None:
@@ -215,7 +215,7 @@ def test_a_server_that_is_stopped_and_started_again(shaky: House) -> None:
     assert client.stats().spooled > 0 and client.stats().faults.get("connection", 0) > 0
     done = subprocess.run(program(shaky, "loans", "log(50)"), capture_output=True, timeout=120, check=False)
     assert done.returncode == 0
-    expected["F", 1, None] += 50
+    expected["Female", 1, None] += 50
     with shaky.running():
         expected += log(client, 100, seed=14)[1]
         assert client.flush(120)
