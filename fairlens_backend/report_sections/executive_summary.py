@@ -35,7 +35,7 @@ def build(report: Mapping[str, Any]) -> list[Block]:
         Para(
             f"This report is about the decisions of the model {document['model_id']} from {days} (days in UTC, both included)."
             f" It rests on {w.plural(scope['audits_used'], 'audit')} of FairLens that share no decisions and together hold"
-            f" {w.plural(scope['decisions'], 'decision')}, {_labelled(scope)}. Their count tables were added up and assessed as one."
+            f" {w.plural(scope['decisions'], 'decision')}, {_labelled(scope)}. Their count tables were added up and assessed as one; this sum is called R."
         ),
         Callout(f"{severity}.", f"Over the whole range {w.SEVERITY_SENTENCE[severity]}.", _TONES[severity]),
     ]
