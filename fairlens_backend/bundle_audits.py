@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from fairlens_backend.evidence_bundle import Entry, Header, Wrong, export_body
+from fairlens_backend.bundle_entries import AuditEntry, Entry
+from fairlens_backend.evidence_bundle import Header, Wrong, export_body
 from fairlens_backend.stated_figures import AuditBody, FigureCheck
 
 
@@ -41,7 +42,7 @@ class AuditChain:
         """index of the ledger's own entry of this export"""
         self._last: _Last | None = None
 
-    def audit(self, entry: Entry) -> None:
+    def audit(self, entry: Entry | AuditEntry) -> None:
         """One more audit, of whatever model.
 
         Raises
@@ -49,12 +50,17 @@ class AuditChain:
         Wrong : it does not follow the one before it, or states what its counts do not give
         """
         header = self.header
-        if _MODEL.decode(entry.body).model != header.model:
+        if isinstance(entry.body, AuditBody):
+            body = entry.body
+        else:
+            if _MODEL.decode(entry.body).model != header.model:
+                return
+            try:
+                body = _AUDIT.decode(entry.body)
+            except msgspec.ValidationError as error:
+                raise Wrong(f"Entry {entry.index} is no audit as this verifier knows it: {error}.") from None
+        if body.model != header.model:
             return
-        try:
-            body = _AUDIT.decode(entry.body)
-        except msgspec.ValidationError as error:
-            raise Wrong(f"Entry {entry.index} is no audit as this verifier knows it: {error}.") from None
         number, previous = body.model_audit_number, body.previous_audit_index
         if self._last is None:
             if (number == 1) != (previous is None):

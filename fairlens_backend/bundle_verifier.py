@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from fairlens_backend.bundle_audits import AuditChain
+from fairlens_backend.bundle_entries import AUDIT, Entry, read_entry
 from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.core.merkle import leaf_hash
 from fairlens_backend.core.signed_note import VerifierKey
@@ -21,7 +22,6 @@ from fairlens_backend.errors import InvalidInput
 from fairlens_backend.evidence_bundle import (
     FORMAT_VERSION,
     End,
-    Entry,
     Head,
     Header,
     Hidden,
@@ -33,7 +33,6 @@ from fairlens_backend.evidence_bundle import (
 )
 from fairlens_backend.stated_figures import FigureCheck
 
-AUDIT: Final = "AUDIT_COMPLETED"
 EXPORT: Final = "EVIDENCE_EXPORTED"
 KEY_ROTATED: Final = "KEY_ROTATED"
 
@@ -43,7 +42,6 @@ class _Rotation(msgspec.Struct, frozen=True):
     verifier_key: str | None = None
 
 
-_ENTRY: Final = msgspec.json.Decoder(Entry)
 _ROTATION: Final = msgspec.json.Decoder(_Rotation)
 
 
@@ -203,7 +201,7 @@ class _Reading:
                 f"Entry {expected} (line {number}) was altered: its bytes have another hash than stands beside them."
             )
         try:
-            entry = _ENTRY.decode(leaf)
+            entry = read_entry(leaf)
         except msgspec.DecodeError as error:
             raise Wrong(f"Entry {expected} (line {number}) is no entry of a ledger: {error}.") from None
         if entry.index != expected:
@@ -222,9 +220,9 @@ class _Reading:
         mine = entry.tenant == self.chain.header.tenant
         if mine and entry.type == AUDIT:
             self.chain.audit(entry)
-        elif mine and entry.type == EXPORT:
+        elif mine and entry.type == EXPORT and isinstance(entry, Entry):
             self.chain.export(entry)
-        elif entry.type == KEY_ROTATED:
+        elif entry.type == KEY_ROTATED and isinstance(entry, Entry):
             rotation = _ROTATION.decode(entry.body)
             if rotation.key == "ledger" and rotation.verifier_key:
                 self.heads.announce(rotation.verifier_key, self.fold.size)
@@ -253,7 +251,7 @@ def _misplaced(index: int, expected: int, number: int, rest: Iterator[bytes]) ->
     for line in rest:
         if is_leaf(line):
             try:
-                if _ENTRY.decode(split_leaf(line.rstrip(b"\n"), 0)[1]).index == expected:
+                if read_entry(split_leaf(line.rstrip(b"\n"), 0)[1]).index == expected:
                     return Wrong(f"Entry {expected} is out of order: {place}, and it comes below.")
             except (Wrong, msgspec.DecodeError):
                 continue

@@ -40,16 +40,6 @@ class Header(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """An entry of the ledger; its body is read where its type is known."""
-
-    index: int
-    time: str
-    type: str
-    tenant: str
-    body: msgspec.Raw
-
-
 class Hidden(msgspec.Struct, frozen=True):
     """The entries from here up to `end` (not included), by the roots of the complete subtrees that tile them."""
 

@@ -1,11 +1,12 @@
 """Compares the figures that audits state with those that their count tables give, many audits at a time."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.core.counts import CountTable
@@ -128,46 +129,69 @@ class FigureCheck:
 
     def _compare(self, layout: Layout, some: Sequence[tuple[int, AuditBody]]) -> list[tuple[int, Wrong]]:
         try:
-            made = {
-                (one.attribute, one.metric): one
-                for one in figures(
-                    layout, cells_of(layout, [body.counts.rows for _, body in some if body.counts])
-                )
-            }
+            made = list(
+                figures(layout, cells_of(layout, [body.counts.rows for _, body in some if body.counts]))
+            )
         except (ValueError, IndexError, OverflowError) as error:
             return [(some[0][0], Wrong(f"Entry {some[0][0]}: its count table cannot be read: {error}."))]
+        # Audits of one layout state the same figures in the same order, nearly always: those are compared as columns.
+        alike: dict[tuple[tuple[str | None, str, str], ...], list[int]] = {}
+        for place, (_, body) in enumerate(some):
+            shape = tuple([(one.attribute, one.metric, one.basis) for one in body.figures])
+            alike.setdefault(shape, []).append(place)
         faults = []
-        for place, (index, body) in enumerate(some):
-            try:
-                self._compare_one(index, body, made, place)
-            except Wrong as fault:
-                faults.append((index, fault))
+        for shape, places in alike.items():
+            faults += self._compare_alike(shape, [some[place] for place in places], made, np.array(places))
+        if self._intervals:
+            for index, body in some:
+                _compare_intervals(index, body)
         return faults
 
-    def _compare_one(
-        self, index: int, body: AuditBody, made: Mapping[tuple[str, str], Figure], place: int
-    ) -> None:
-        absent = {pair: one for pair, one in made.items()}
-        for stated in body.figures:
-            if stated.basis != "counts":
-                self.of_rows += stated.value is not None
+    def _compare_alike(
+        self,
+        shape: Sequence[tuple[str | None, str, str]],
+        some: Sequence[tuple[int, AuditBody]],
+        made: Sequence[Figure],
+        places: npt.NDArray[np.int64],
+    ) -> list[tuple[int, Wrong]]:
+        known = {(one.attribute, one.metric): one for one in made}
+        faults = []
+        for column, (attribute, metric, basis) in enumerate(shape):
+            stated = [body.figures[column] for _, body in some]
+            if basis != "counts":
+                self.of_rows += sum(one.value is not None for one in stated)
                 continue
-            one = absent.pop((stated.attribute or "", stated.metric), None)
+            one = known.pop((attribute or "", metric), None)
             if one is None:
-                raise Wrong(f"Entry {index}: its counts give no {stated.metric} of {stated.attribute}.")
-            for name, said, given in (
-                ("", stated.value, one.value[place]),
-                (" (signed)", stated.signed, one.signed[place]),
-            ):
-                if not _equal(said, float(given)):
-                    what = f"{stated.metric}{name} of {stated.attribute}"
-                    raise _wrong(index, what, said, None if np.isnan(given) else float(given))
-            self.recomputed += 1
-        for (attribute, metric), one in absent.items():
-            if not np.isnan(one.value[place]):
-                raise _wrong(index, f"{metric} of {attribute}", None, float(one.value[place]))
-        if self._intervals:
-            _compare_intervals(index, body)
+                faults.append(
+                    (some[0][0], Wrong(f"Entry {some[0][0]}: its counts give no {metric} of {attribute}."))
+                )
+                continue
+            what = f"{metric} of {attribute}"
+            faults += _differing(some, what, [each.value for each in stated], one.value[places])
+            faults += _differing(
+                some, f"{what} (signed)", [each.signed for each in stated], one.signed[places]
+            )
+            self.recomputed += len(some)
+        for one in known.values():
+            faults += _differing(
+                some, f"{one.metric} of {one.attribute}", [None] * len(some), one.value[places]
+            )
+        return faults
+
+
+def _differing(
+    some: Sequence[tuple[int, AuditBody]], what: str, said: list[float | None], given: npt.NDArray[np.float64]
+) -> list[tuple[int, Wrong]]:
+    """The first audit whose statement is not what its counts give."""
+    numbers = np.array(said, dtype=np.float64)  # None becomes NaN
+    right = np.abs(numbers - given) <= TOLERANCE * np.maximum(1.0, np.abs(given))
+    wrong = np.flatnonzero(~(right | (np.isnan(numbers) & np.isnan(given))))
+    if not len(wrong):
+        return []
+    first = int(wrong[0])
+    value = float(given[first])
+    return [(some[first][0], _wrong(some[first][0], what, said[first], None if np.isnan(value) else value))]
 
 
 def _compare_intervals(index: int, body: AuditBody) -> None:
@@ -196,7 +220,7 @@ def _compare_intervals(index: int, body: AuditBody) -> None:
                 raise _wrong(index, f"{name} of {stated.metric} of {stated.attribute}", said, found)
 
 
-def _equal(said: float | None, given: float, tolerance: float = TOLERANCE) -> bool:
+def _equal(said: float | None, given: float, tolerance: float) -> bool:
     if said is None or math.isnan(given):
         return said is None and math.isnan(given)
     return abs(said - given) <= tolerance * max(1.0, abs(given))

@@ -135,10 +135,15 @@ def _measure(
     used = used[..., :10] if "score" in metric.needs else used
     large = (used.sum(axis=(2, 3, 4)) >= least) & known
     value, signed = np.full(len(n), np.nan), np.full(len(n), np.nan)
-    patterns, which = np.unique(np.column_stack([large, reference]), axis=0, return_inverse=True)
-    for number, pattern in enumerate(patterns):
-        taking, chosen = np.flatnonzero(pattern[:-1]), int(pattern[-1])
-        rows = np.flatnonzero(which.ravel() == number)
+    pattern = np.column_stack([large, reference])
+    left = np.arange(len(n))
+    while len(
+        left
+    ):  # audits in which the same groups take part against the same one, together; mostly that is all
+        first = pattern[left[0]]
+        taking, chosen = np.flatnonzero(first[:-1]), int(first[-1])
+        alike = (pattern[left] == first).all(axis=1)
+        rows, left = left[alike], left[~alike]
         if not _computable(metric, taking, chosen, used[rows]):
             continue
         some = n[rows][:, taking]
