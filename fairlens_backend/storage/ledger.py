@@ -6,7 +6,7 @@ taken in the order of their numbers (7001 chain of records, 7002 data keys, 7003
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -20,8 +20,8 @@ from fairlens_backend.errors import InvalidInput
 from fairlens_backend.storage.ledger_tables import LedgerEntry, LedgerHead
 from fairlens_backend.storage.session import (
     current_session,
-    driver_transaction,
     engine,
+    execute_alone,
     is_postgresql,
     lock_for_append,
     unit_of_work,
@@ -108,7 +108,8 @@ def append(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime)
             lock()
         tail = guess or read_tail()
         row, following = _row(tail, event_type, tenant, body, spelled, timestamp(now))
-        if _append_after(connection.exec_driver_sql, tail, row):
+        done = connection.exec_driver_sql(*_append_after(here.dialect.name, tail, row))
+        if done.scalar() if done.returns_rows else done.rowcount == 1:
             _seen[here] = following
             return tail.tree.size
     raise RuntimeError("the ledger's tail moved under its own lock")
@@ -125,9 +126,8 @@ def append_alone(event_type: str, tenant: str, body: Mapping[str, Any], now: dat
     tail = _seen.get(here)
     if tail is not None:
         row, following = _row(tail, event_type, tenant, body, spelled, timestamp(now))
-        with driver_transaction() as driver:
-            done = _append_after(driver.execute, tail, row)
-        if done:
+        changed, answer = execute_alone(*_append_after(here.dialect.name, tail, row))
+        if changed == 1 if answer is None else answer[0]:
             _seen[here] = following
             return tail.tree.size
     with unit_of_work():
@@ -272,13 +272,11 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _append_after(execute: Callable[[str, Any], Any], tail: Tail, row: tuple[Any, ...]) -> bool:
-    """Insert the entry if the ledger still ends as in `tail`, and no head is later than the entry; whether it was."""
-    if is_postgresql():
-        return bool(execute(_APPEND_POSTGRESQL, (LEDGER_LOCK, tail.nodes, *row)).fetchone()[0])
-    # The write lock is held from the beginning of the transaction.
-    given = (*row, row[0], row[1], row[0], row[0] - 1, tail.nodes)
-    return bool(execute(_APPEND_SQLITE, given).rowcount == 1)
+def _append_after(dialect: str, tail: Tail, row: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """The statement that inserts the entry if the ledger still ends as in `tail` and no head is later than the entry."""
+    if dialect == "postgresql":
+        return _APPEND_POSTGRESQL, (LEDGER_LOCK, tail.nodes, *row)
+    return _APPEND_SQLITE, (*row, row[0], row[1], row[0], row[0] - 1, tail.nodes)
 
 
 def _insert_all(rows: Sequence[tuple[Any, ...]]) -> None:

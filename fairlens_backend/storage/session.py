@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -134,34 +134,39 @@ def _session_on(bind: Engine) -> Iterator[Session]:
         raise _unavailable(error.orig) from error
 
 
-@contextmanager
-def driver_transaction() -> Iterator[Any]:
-    """One short transaction of its own on the driver's connection, at a fraction of what a unit of work costs.
+def execute_alone(statement: str, values: Sequence[Any]) -> tuple[int, Any]:
+    """Run one statement of the driver's own dialect as a transaction by itself, at a fraction of what a unit of work costs.
 
-    For a write that is a whole act by itself. It joins no unit of work, and must not be used inside of one.
+    It is durable when this returns. It joins no unit of work and must not be called inside of one.
+
+    Returns
+    -------
+    (rows that it changed, the first row that it gave on PostgreSQL)
 
     Raises
     ------
     Unavailable : as `unit_of_work`
     """
     if _session.get() is not None:
-        raise RuntimeError("driver_transaction() inside a unit of work")
+        raise RuntimeError("execute_alone() inside a unit of work")
+    made = engine()
     pooled = None
     try:
-        pooled = engine().raw_connection()
-        driver = pooled.driver_connection
-        assert driver is not None
-        if not is_postgresql():
-            driver.execute("BEGIN IMMEDIATE")
-        yield driver
-        driver.commit()
-    except engine().dialect.loaded_dbapi.OperationalError as error:
-        raise _unavailable(error) from error
-    except OperationalError as error:  # the pool's own
-        raise _unavailable(error.orig) from error
+        pooled = made.raw_connection()
+        driver: Any = pooled.driver_connection
+        if made.dialect.name != "postgresql":
+            return driver.execute(statement, values).rowcount, None
+        driver.autocommit = True  # one journey in place of three: BEGIN and COMMIT are implied
+        try:
+            cursor = driver.execute(statement, values)
+            return cursor.rowcount, cursor.fetchone()
+        finally:
+            driver.autocommit = False
+    except (made.dialect.loaded_dbapi.OperationalError, OperationalError) as error:
+        raise _unavailable(getattr(error, "orig", error)) from error
     finally:
         if pooled is not None:
-            pooled.close()  # undoes what was not committed
+            pooled.close()
 
 
 def is_postgresql() -> bool:
