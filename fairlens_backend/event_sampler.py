@@ -1,6 +1,8 @@
 """A bounded, seeded sample of single decisions with their features, for the metrics that compare people."""
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +13,8 @@ from fairlens_backend.storage.event_rows import Rows
 from fairlens_backend.storage.session import read_snapshot
 
 MAX_BATCHES: Final = 400
+MAX_FEATURES: Final = 100
+"""Features of a sample where nobody names them: distances of all rows take a second for some dozens of them."""
 
 
 def sample(
@@ -35,8 +39,9 @@ def sample(
     start, end : aware; the first minute included, the last not
     version : None for all versions
     seed : the same rows and seed give the same sample
-    features : names wanted, None where a row was sent without; None for every one that occurs. Personal data in them are
-        tokens. A feature that no row has is left out, all of them where features are not kept.
+    features : names wanted, None where a row was sent without; None for those that occur, of more than MAX_FEATURES those
+        of the most rows. Personal data in them are tokens, an object or a list is its JSON: a category like a text. A
+        feature that no row has is left out, all of them where features are not kept.
     attributes : protected attributes of the sample; None for those that the newest series counts by. Rows counted by others
         are left out.
     n : most rows
@@ -54,8 +59,9 @@ def sample(
         if not drawn:
             return None
         total = sum(int(window_counts.window_entries(number, first, last)["n"].sum()) for number in ids)
-    there = set().union(*(event_details.names(rows.details) for rows in drawn if rows.details is not None))
-    names = sorted(there) if features is None else [name for name in features if name in there]
+    there = _rows_with(drawn)
+    most = sorted(there, key=lambda name: (-there[name], name))[:MAX_FEATURES]
+    names = sorted(most) if features is None else [name for name in features if name in there]
     reservoir = RowReservoir(n, seed)
     for rows in drawn:
         reservoir.add(
@@ -68,8 +74,20 @@ def sample(
     return replace(reservoir.sample(), total=total)
 
 
+def _rows_with(drawn: Iterable[Rows]) -> Mapping[str, int]:
+    """For each feature the rows of batches in which it occurs."""
+    there: Counter[str] = Counter()
+    for rows in drawn:
+        if rows.details is not None:
+            there.update(dict.fromkeys(event_details.names(rows.details), len(rows.places)))
+    return there
+
+
 def _feature(rows: Rows, name: str) -> list[Any]:
     if rows.details is None:
         return [None] * len(rows.places)
     column = event_details.column(rows.details, name)
-    return [column[place] for place in rows.places.tolist()]
+    found = [column[place] for place in rows.places.tolist()]
+    if not {dict, list}.isdisjoint(map(type, found)):
+        found = [json.dumps(one, sort_keys=True) if isinstance(one, (dict, list)) else one for one in found]
+    return found

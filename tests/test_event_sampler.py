@@ -15,8 +15,10 @@ from fairlens_backend import (
     privacy_keeper,
     proxy_estimator,
     proxy_tables,
+    window_auditor,
 )
 from fairlens_backend.errors import InvalidInput, NotFound
+from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.schemas.privacy import ProxyEstimatesQuery
 from fairlens_backend.storage import dead_letters, event_rows, tables
 from fairlens_backend.storage.session import read_snapshot
@@ -60,6 +62,36 @@ def test_a_sample_holds_whole_rows() -> None:
         age = 20 + i % 60
         band = "UNDER_30" if age < 30 else "30_50" if age < 50 else "50_PLUS"
         assert (sample.protected["sex"][row], sample.protected["age"][row]) == ("FM"[i % 2], band)
+
+
+def test_features_that_are_no_plain_values_are_categories() -> None:
+    """An object or a list is compared as a whole, whatever the order of its keys; the audit of its window goes on."""
+    table = table_of(120)
+    values = [
+        {"b": [1, {"c": None}], "a": i % 2} if i % 3 else {"a": i % 2, "b": [1, {"c": None}]}
+        for i in range(120)
+    ]
+    send({**table, "features": {"nested": values, "list": [[i % 4] for i in range(120)]}})
+    sample = event_sampler.sample("acme", "hiring", START, END)
+    assert (
+        sample is not None
+        and sample.features["nested"].nunique() == 2
+        and sample.features["list"].nunique() == 4
+    )
+    wanted = WindowAuditRequest(window_hours=5, sample_rows=100)
+    measured = window_auditor.audit_window("acme", "hiring", wanted, NOW)["metrics"][
+        "individual_fairness_score"
+    ]
+    assert measured["value"] is not None
+
+
+def test_of_very_many_features_the_most_frequent_are_sampled() -> None:
+    """A caller that sends thousands of names does not make an audit last for minutes."""
+    send({**table_of(20), "features": {f"rare{i:03}": [i] * 20 for i in range(300)}})
+    send(table_of(50, start=20))
+    sample = event_sampler.sample("acme", "hiring", START, END)
+    assert sample is not None and len(sample.features.columns) == event_sampler.MAX_FEATURES
+    assert {"number", "word", "rare000"} < set(sample.features) and "rare299" not in sample.features
 
 
 def test_the_same_seed_draws_the_same_rows() -> None:
