@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from fairlens_backend import config, credentials, login_throttle, telemetry
+from fairlens_backend import config, credentials, login_throttle, signing_keys, telemetry
 from fairlens_backend.credentials import ROLES
 from fairlens_backend.errors import Conflict, InvalidInput, NotAllowed, NotAuthenticated, NotFound
 from fairlens_backend.login_throttle import Attempts
@@ -112,7 +112,7 @@ def refresh(refresh_token: str, now: datetime) -> dict[str, Any]:
     ------
     NotAuthenticated : expired, altered, revoked, used before, or its user is gone
     """
-    claims = credentials.read_token(refresh_token, "refresh", now)
+    claims = signing_keys.read_token(refresh_token, "refresh", now)
     tokens, reused = None, False
     with unit_of_work():
         # The user's row is locked first: a logout at the same moment must not miss the token made here.
@@ -153,7 +153,7 @@ def identify(access_token: str, now: datetime) -> Identity:
     ------
     NotAuthenticated : expired, altered, of another type, its login ended, its user gone or changed
     """
-    claims = credentials.read_token(access_token, "access", now)
+    claims = signing_keys.read_token(access_token, "access", now)
     with read_snapshot():
         user = users.find_session(claims.username, claims.family)
     if user is None:
@@ -261,8 +261,8 @@ def _issue(user: User, family: str, now: datetime) -> dict[str, Any]:
     users.add_refresh_token(jti, family, user.id, now, now + timedelta(seconds=settings.jwt_refresh_expire))
     access, renewal = {**about, "jti": credentials.new_id()}, {**about, "jti": jti}
     return {
-        "access_token": credentials.sign_token(access, "access", now, settings.jwt_access_expire),
-        "refresh_token": credentials.sign_token(renewal, "refresh", now, settings.jwt_refresh_expire),
+        "access_token": signing_keys.sign_token(access, "access", now, settings.jwt_access_expire),
+        "refresh_token": signing_keys.sign_token(renewal, "refresh", now, settings.jwt_refresh_expire),
         "expires_in": settings.jwt_access_expire,
         "token_type": "Bearer",
         "role": user.role,

@@ -21,6 +21,7 @@ from fairlens_backend import (
     auth,
     compliance_logger,
     config,
+    key_rotator,
     ledger_keeper,
     schedule_settings,
     telemetry,
@@ -78,6 +79,7 @@ BLUEPRINTS = (
     jobs,
     exposition,
     privacy,
+    erasures,
     admin,
 )
 DESCRIPTION = """Watches the decisions of deployed models and tells people, with evidence that others can check,
@@ -147,6 +149,7 @@ def _bring_up(settings: Settings) -> None:
         raise ConfigurationError("The database's schema is not up to date. Run: make migrate")
     schedule_settings.require_valid()
     now = telemetry.utc_now()
+    key_rotator.ensure_keys(now)
     ledger_keeper.ensure_key(now)
     account_manager.ensure_admin(now)
     ledger_keeper.sign_if_due(now)

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,6 +38,8 @@ USERNAME = re.compile(r"\w[\w.@+-]{0,99}\Z")
 TENANT = re.compile(r"\w[\w.-]{0,99}\Z")
 
 ALGORITHM = "HS256"
+FIRST_KID = "1"
+KID = re.compile(r"[1-9][0-9]{0,8}")
 REQUIRED_CLAIMS = ("sub", "role", "tenant", "exp", "iat", "jti", "type", "family")
 KEY_FORM = re.compile(r"fl_(?P<prefix>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})\Z")
 
@@ -119,13 +121,23 @@ def check_new_name(name: str, field: str, pattern: re.Pattern[str] = USERNAME) -
         )
 
 
-def sign_token(claims: Mapping[str, Any], kind: str, now: datetime, lives_s: int) -> str:
-    """A token of `kind` ("access" or "refresh") that lives `lives_s` seconds from `now`."""
+def sign_token(
+    claims: Mapping[str, Any], kind: str, now: datetime, lives_s: int, key: tuple[str, str] | None = None
+) -> str:
+    """A token of `kind` ("access" or "refresh") that lives `lives_s` seconds from `now`.
+
+    Parameters
+    ----------
+    key : `kid` and secret of the key that signs; None for the first one, JWT_SECRET
+    """
+    kid, secret = key or (FIRST_KID, config.current().jwt_secret)
     times = {"iat": int(now.timestamp()), "exp": int((now + timedelta(seconds=lives_s)).timestamp())}
-    return jwt.encode({**claims, **times, "type": kind}, config.current().jwt_secret, algorithm=ALGORITHM)
+    return jwt.encode({**claims, **times, "type": kind}, secret, algorithm=ALGORITHM, headers={"kid": kid})
 
 
-def read_token(token: str, kind: str, now: datetime) -> Claims:
+def read_token(
+    token: str, kind: str, now: datetime, secret_of: Callable[[str], str | None] | None = None
+) -> Claims:
     """Check signature, algorithm, claims, type and age of a token.
 
     Parameters
@@ -133,6 +145,8 @@ def read_token(token: str, kind: str, now: datetime) -> Claims:
     token : what the caller sent
     kind : "access" or "refresh"; the other one is refused
     now : the time its age is measured at
+    secret_of : the secret by its `kid`, None for one that does not count (any more); None for JWT_SECRET alone. A token
+        without a `kid`, from before there were any, is of the first key
 
     Raises
     ------
@@ -146,7 +160,14 @@ def read_token(token: str, kind: str, now: datetime) -> Claims:
             "verify_iat": False,
             "verify_nbf": False,
         }
-        claims = jwt.decode(token, config.current().jwt_secret, algorithms=[ALGORITHM], options=options)
+        kid = jwt.get_unverified_header(token).get("kid", FIRST_KID)
+        find = secret_of or {FIRST_KID: config.current().jwt_secret}.get
+        secret = find(kid) if KID.fullmatch(kid) else None
+        if secret is None:
+            raise NotAuthenticated(
+                "The key that signed this token was revoked. Log in again.", reason="revoked"
+            )
+        claims = jwt.decode(token, secret, algorithms=[ALGORITHM], options=options)
     except (jwt.InvalidTokenError, UnicodeError):
         raise NotAuthenticated(
             "The token is not one of this server, or it was altered.", reason="invalid_token"

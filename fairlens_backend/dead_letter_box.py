@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from fairlens_backend import letter_sealer, prediction_ingest, telemetry
+from fairlens_backend import key_jobs, letter_sealer, prediction_ingest, telemetry
 from fairlens_backend.errors import NotFound
 from fairlens_backend.prediction_ingest import Sender
 from fairlens_backend.storage import dead_letters, pages
@@ -46,6 +46,7 @@ def replay(sender: Sender, letter_id: int, event: Any, now: datetime) -> dict[st
             raise _missing(letter_id)
         sealed = row.encrypted_event
     kept, digest = letter_sealer.open_letter(sealed)
+    kept = key_jobs.renewed(sender.tenant, kept)
     event = kept if event is None else event
     # A mended event that has the letter's id, which is a token, is still the event that was sent.
     same = digest is not None and isinstance(event, dict) and event.get("event_id") == kept.get("event_id")

@@ -207,14 +207,14 @@ def _plain(value: Any) -> Any:
 
 
 def _tokeniser(tenant: str, privacy: Privacy) -> tuple[PiiTokeniser, ColumnScanner]:
-    key = security_utils.token_key(tenant, privacy.token_key_version)
+    key, former = security_utils.token_keys(tenant, privacy.token_key_version)
     regions = tuple(part.strip() for part in config.current().phone_regions.split(",") if part.strip())
     names = {one: "name" for part in ("first_name", "surname") for one in privacy.fields.get(part, ())}
     fields = {**names, **privacy.personal_fields}
-    known = (key, regions, tuple(sorted(fields.items())))
+    known = (key, former, regions, tuple(sorted(fields.items())))
     found = _made.get(known)
     if found is None:
-        tokeniser = PiiTokeniser(key, fields=fields, regions=regions)
+        tokeniser = PiiTokeniser(key, fields=fields, regions=regions, former=former)
         found = _made[known] = (tokeniser, ColumnScanner(tokeniser))
         while len(_made) > MAX_TOKENISERS:
             _made.popitem(last=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fairlens_backend import account_manager, config, count_jobs, counts_gauge, telemetry
+from fairlens_backend import account_manager, config, count_jobs, counts_gauge, erasure_steps, key_jobs, telemetry
 from fairlens_backend.errors import Conflict, FairLensError, NotFound, Unavailable
 from fairlens_backend.job_steps import Call, Step
 from fairlens_backend.storage import job_queue, redis_link
@@ -23,6 +23,9 @@ Handler = Callable[[Call], Step]
 HANDLERS: Final[Mapping[str, Handler]] = {
     count_jobs.CHECK: count_jobs.check,
     count_jobs.REBUILD: count_jobs.rebuild,
+    erasure_steps.ERASE: erasure_steps.run_job,
+    key_jobs.REENCRYPT: key_jobs.reencrypt,
+    key_jobs.RENEW_TOKENS: key_jobs.renew_tokens,
 }
 BUDGET_S: Final = 3.0
 PURGED_AT_ONCE: Final = 500
@@ -223,8 +226,8 @@ def _run(
         if kept is None or kept.state != "running":
             return steps
         job = kept
-        if over():
-            job_queue.put_back(job, moment())
+        if step.not_before is not None or over():
+            job_queue.put_back(job, step.not_before or moment())
             return steps
 
 

@@ -33,11 +33,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step left: a checkpoint for the next one and how far the job is, or the result of the whole."""
+    """What a step left: a checkpoint for the next one and how far the job is, or the result of the whole.
+
+    Parameters
+    ----------
+    not_before : when the next step may be done; None for at once
+    """
 
     checkpoint: dict[str, Any] | None
     progress: float
     result: dict[str, Any] | None = None
+    not_before: datetime | None = None
 
     @classmethod
     def done(cls, result: dict[str, Any]) -> "Step":

@@ -21,6 +21,9 @@ class KeyProvider(Protocol):
     def master_key(self) -> bytes:
         """The key that wraps the others."""
 
+    def next_master_key(self) -> bytes | None:
+        """The master key that is to follow; None but for the time of a change."""
+
     def ledger_key(self) -> bytes:
         """The seed of the Ed25519 key that signs the ledger's heads until it is rotated."""
 
@@ -34,6 +37,11 @@ class EnvironmentKeyProvider:
     def master_key(self) -> bytes:
         """The key's 32 bytes."""
         return _key_bytes(self.settings.fernet_key, "FERNET_KEY")
+
+    def next_master_key(self) -> bytes | None:
+        """FERNET_KEY_NEXT, where it is set."""
+        given = self.settings.fernet_key_next
+        return _key_bytes(given, "FERNET_KEY_NEXT") if given else None
 
     def ledger_key(self) -> bytes:
         """The key's 32 bytes."""
@@ -49,6 +57,11 @@ class KmsKeyProvider:
     def master_key(self) -> bytes:
         """The key's 32 bytes, from KMS Decrypt; the plaintext may be the bytes themselves or their base64."""
         return self._decrypt("KMS_CIPHERTEXT", self.settings.kms_ciphertext)
+
+    def next_master_key(self) -> bytes | None:
+        """KMS_CIPHERTEXT_NEXT, where it is set, decrypted as the master key is."""
+        given = self.settings.kms_ciphertext_next
+        return self._decrypt("KMS_CIPHERTEXT_NEXT", given) if given else None
 
     def ledger_key(self) -> bytes:
         """As the master key."""
@@ -96,13 +109,30 @@ class VaultKeyProvider:
 
     def master_key(self) -> bytes:
         """The key's 32 bytes, read by GET VAULT_ADDR/v1/VAULT_SECRET_PATH."""
-        return self._field("fernet_key")
+        return self._required("fernet_key")
+
+    def next_master_key(self) -> bytes | None:
+        """The field `fernet_key_next`, where the secret has it."""
+        return self._field("fernet_key_next")
 
     def ledger_key(self) -> bytes:
         """As the master key."""
-        return self._field("ledger_key")
+        return self._required("ledger_key")
 
-    def _field(self, name: str) -> bytes:
+    def _required(self, name: str) -> bytes:
+        found = self._field(name)
+        if found is None:
+            raise self._absent(name)
+        return found
+
+    def _absent(self, name: str) -> ConfigurationError:
+        path = self.settings.vault_secret_path.strip("/")
+        return ConfigurationError(
+            f"Vault's secret {path} has no field {name} (a KV v2 path has /data/ in it).",
+            field="VAULT_SECRET_PATH",
+        )
+
+    def _field(self, name: str) -> bytes | None:
         if not self.settings.vault_addr or not self.settings.vault_token:
             raise ConfigurationError(
                 "KEY_PROVIDER is vault, which needs VAULT_ADDR and VAULT_TOKEN.", field="VAULT_ADDR"
@@ -127,13 +157,10 @@ class VaultKeyProvider:
         if answer.status_code != requests.codes.ok:
             raise Unavailable(f"Vault answered {answer.status_code} for {path}.", retry_after_s=30)
         try:
-            text = answer.json()["data"]["data"][name]
-        except (ValueError, KeyError, TypeError):
-            raise ConfigurationError(
-                f"Vault's secret {path} has no field {name} (a KV v2 path has /data/ in it).",
-                field="VAULT_SECRET_PATH",
-            ) from None
-        return _key_bytes(str(text), f"{name} in Vault")
+            text = answer.json()["data"]["data"].get(name)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._absent(name) from None
+        return None if text is None else _key_bytes(str(text), f"{name} in Vault")
 
 
 PROVIDERS: dict[str, type[EnvironmentKeyProvider] | type[KmsKeyProvider] | type[VaultKeyProvider]] = {
@@ -148,6 +175,11 @@ def master_key() -> bytes:
     return _cached(config.current())
 
 
+def next_master_key() -> bytes | None:
+    """The master key that is to follow, where the current settings have one; asked for once a process and settings."""
+    return _cached_next(config.current())
+
+
 def ledger_key() -> bytes:
     """The ledger's signing seed of the current settings, 32 bytes; asked for once a process and settings."""
     return _cached_ledger(config.current())
@@ -156,6 +188,11 @@ def ledger_key() -> bytes:
 @lru_cache(maxsize=4)
 def _cached(settings: Settings) -> bytes:
     return PROVIDERS[settings.key_provider](settings).master_key()
+
+
+@lru_cache(maxsize=4)
+def _cached_next(settings: Settings) -> bytes | None:
+    return PROVIDERS[settings.key_provider](settings).next_master_key()
 
 
 @lru_cache(maxsize=4)

@@ -147,6 +147,11 @@ def rotate_key(by: str, now: datetime) -> VerifierKey:
     return _verifier(made)
 
 
+def key_number() -> int:
+    """Which key signs, counted from the first one, which is 1. In the caller's unit of work."""
+    return len(ledger_heads.all_keys())
+
+
 def health(now: datetime) -> dict[str, Any]:
     """Whether heads are signed in time.
 

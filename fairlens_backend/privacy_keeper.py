@@ -60,6 +60,11 @@ def of(tenant: str, now: datetime) -> Privacy:
     return known[1]
 
 
+def forget(tenant: str) -> None:
+    """Read the tenant's switches anew at the next event."""
+    _known.pop((config.current().sqlalchemy_url, tenant), None)
+
+
 def show(tenant: str) -> dict[str, Any]:
     """A tenant's switches with their defaults, who changed them last and when."""
     with read_snapshot():
@@ -103,7 +108,7 @@ def change(tenant: str, wanted: Mapping[str, Any], by: str, now: datetime) -> di
             if wanted.get(name) is not None:
                 switches[name] = wanted[name]
         shown = _shown(privacy.keep(tenant, switches, by, now))
-    _known.pop((config.current().sqlalchemy_url, tenant), None)
+    forget(tenant)
     on = [name for name, is_on in shown["proxies"].items() if is_on]
     telemetry.log("PRIVACY_CHANGED", tenant=tenant, by=by, proxies=on, store_features=shown["store_features"])
     return shown

@@ -1,37 +1,42 @@
 """Encryption of alert texts, keyed hashes of personal columns, canonical JSON and its signatures.
 
-Alert texts are encrypted by data keys of the table `data_keys`; the master key only wraps those and is the root from which
-the other keys are derived (HKDF-SHA256, one purpose a key). No process keeps data keys: each call reads the table, so a
-rotation by one worker is seen by all.
+Alert texts, dead letters and the secrets of alert routes are encrypted by data keys of the table `data_keys`, which the master
+key only wraps (`key_wrapping`). No process keeps data keys: each call reads the table, so a rotation by one worker is seen by
+all. The other keys are derived from the root (HKDF-SHA256, one purpose a key).
 """
 
-import base64
 import hashlib
 import hmac
+import os
+import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from fairlens_backend import telemetry
+from fairlens_backend import config, key_wrapping, telemetry
 from fairlens_backend.core.canonical_json import canonical_json
-from fairlens_backend.errors import ConfigurationError, InvalidInput, TamperedArtefact
+from fairlens_backend.errors import InvalidInput, NotFound, TamperedArtefact
 from fairlens_backend.key_providers import master_key
-from fairlens_backend.storage import checks, keys, ledger_events
+from fairlens_backend.storage import keys
+from fairlens_backend.storage.key_tables import WrappedKey
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
+from fairlens_backend.storage.tables import DataKey
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PURPOSE_WRAP = b"fairlens data key wrapping v1"
-PURPOSE_LEDGER = b"fairlens ledger key wrapping v1"
 PURPOSE_ANONYMIZE = b"fairlens personal columns v1"
 PURPOSE_WITNESS = b"fairlens witness v1"
 PURPOSE_SIGN = b"fairlens record signature v1"
 PURPOSE_TOKENS = b"fairlens personal tokens v1"
+
+MARK = "k"
+END = "."
+MAX_TOKEN_KEYS = 10_000
+_token_keys: dict[tuple[str, bytes, str, int], bytes] = {}
 
 
 def sha256_hex(data: bytes) -> str:
@@ -39,8 +44,36 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def load_fernet() -> MultiFernet:
-    """Every data key, the newest first: it encrypts, all decrypt. Makes the first one when there is none.
+class DataKeys(MultiFernet):
+    """Every data key: the newest encrypts, all decrypt. A token begins with the number of its key: "k3.gAAAA…".
+
+    Tokens from before they did are tried with every key.
+    """
+
+    def __init__(self, found: Sequence[tuple[int, Fernet]]) -> None:
+        super().__init__([fernet for _, fernet in found])
+        self._newest = found[0][1]
+        self._by_mark = {f"{MARK}{number}".encode(): fernet for number, fernet in found}
+        self.prefix = f"{MARK}{found[0][0]}{END}"
+        """what tokens of the newest key begin with"""
+
+    def encrypt(self, msg: bytes) -> bytes:
+        """A token by the newest key."""
+        return self.prefix.encode() + self._newest.encrypt(msg)
+
+    def decrypt(self, msg: bytes | str, ttl: int | None = None) -> bytes:
+        """What was encrypted; InvalidToken when it was altered or none of these keys made it."""
+        token = msg.encode() if isinstance(msg, str) else msg
+        mark, end, body = token.partition(END.encode())
+        if not end:
+            return super().decrypt(token, ttl)
+        if mark not in self._by_mark:
+            raise InvalidToken
+        return self._by_mark[mark].decrypt(body, ttl)
+
+
+def load_fernet() -> DataKeys:
+    """The data keys as the database has them now. Makes the first one when there is none.
 
     Raises
     ------
@@ -48,17 +81,19 @@ def load_fernet() -> MultiFernet:
     Unavailable : the database, KMS or Vault does not answer
     """
     with read_snapshot():
-        found = _unwrap(keys.newest_first())
+        found = _unwrapped(keys.newest_first())
     if not found:
         with unit_of_work():
             keys.lock()
             # Two workers may both have found none: the second sees the first one's key behind the lock.
-            found = _unwrap(keys.newest_first()) or [_add_data_key("first use", telemetry.utc_now())]
-    return MultiFernet(found)
+            if not keys.newest_first():
+                add_data_key("first use", telemetry.utc_now())
+            found = _unwrapped(keys.newest_first())
+    return DataKeys(found)
 
 
 def encrypt_text(text: str) -> str:
-    """Encrypt with the newest data key; a Fernet token."""
+    """Encrypt with the newest data key; a Fernet token behind the number of its key."""
     return load_fernet().encrypt(text.encode()).decode()
 
 
@@ -70,53 +105,32 @@ def decrypt_text(token: str) -> str:
     TamperedArtefact : the token was altered, or none of this database's keys made it
     """
     with read_snapshot():
-        found = _unwrap(keys.newest_first())
+        found = _unwrapped(keys.newest_first())
     try:
         # MultiFernet refuses an empty list of keys, and without keys no token can be ours.
-        return MultiFernet(found).decrypt(token.encode()).decode() if found else _refuse()
+        return DataKeys(found).decrypt(token).decode() if found else _refuse()
     except InvalidToken:
         return _refuse()
 
 
-def rotate_data_key(by: str, now: datetime) -> int:
-    """Make a new data key and encrypt every alert text again with it, in one unit of work.
+def add_data_key(by: str, now: datetime) -> int:
+    """Make a new data key, in the caller's unit of work and behind `keys.lock`; its number.
 
-    Old keys stay in the table, so tokens kept elsewhere stay readable. A token that cannot be decrypted is left as it is,
-    since it is evidence, and said in the log.
-
-    Returns
-    -------
-    int : alert texts encrypted again
+    Raises
+    ------
+    Conflict : the master key is being changed, and this process has one of the two only
     """
-    done, unreadable = 0, []
-    with unit_of_work():
-        # Whoever appends a record encrypts behind this lock: none can slip in with the old key.
-        checks.lock_chain()
-        keys.lock()
-        _add_data_key(by, now)
-        fernet = MultiFernet(_unwrap(keys.newest_first()))
-        for rows in checks.encrypted():
-            for row in rows:
-                try:
-                    row.encrypted_alert = fernet.rotate((row.encrypted_alert or "").encode()).decode()
-                    done += 1
-                except InvalidToken:
-                    unreadable.append(row.record_id)
-        ledger_events.key_rotated("data", by, now, reencrypted=done, unreadable=len(unreadable))
-    telemetry.log(
-        "KEY_ROTATED", by=by, reencrypted=done, unreadable=unreadable[:20], n_unreadable=len(unreadable)
-    )
-    return done
+    return keys.add(key_wrapping.wrap(key_wrapping.DATA, Fernet.generate_key()), by, now).id
 
 
 def witness_seed() -> bytes:
     """The Ed25519 seed with which this server cosigns other ledgers' heads, derived from the master key."""
-    return _derive(PURPOSE_WITNESS)
+    return key_wrapping.derive(PURPOSE_WITNESS)
 
 
 def wrap_ledger_key(seed: bytes) -> str:
-    """The ledger's private key encrypted under a key derived from the master key; a Fernet token."""
-    return Fernet(base64.urlsafe_b64encode(_derive(PURPOSE_LEDGER))).encrypt(seed).decode()
+    """The ledger's private key encrypted under the master key, in the caller's unit of work and behind `keys.lock`."""
+    return key_wrapping.wrap(key_wrapping.LEDGER, seed)
 
 
 def unwrap_ledger_key(wrapped: str) -> bytes:
@@ -126,14 +140,7 @@ def unwrap_ledger_key(wrapped: str) -> bytes:
     ------
     ConfigurationError : it was wrapped by another master key
     """
-    try:
-        return Fernet(base64.urlsafe_b64encode(_derive(PURPOSE_LEDGER))).decrypt(wrapped.encode())
-    except InvalidToken:
-        raise ConfigurationError(
-            "The ledger's key cannot be unwrapped: the master key is not the one that this database was used with. "
-            "Set FERNET_KEY (or KEY_PROVIDER and its settings) to that one.",
-            field="FERNET_KEY",
-        ) from None
+    return key_wrapping.unwrap(key_wrapping.LEDGER, wrapped, "The ledger's key")
 
 
 def anonymize_df(df: "pd.DataFrame", cols: Sequence[str] = ("application_id",)) -> "pd.DataFrame":
@@ -146,7 +153,7 @@ def anonymize_df(df: "pd.DataFrame", cols: Sequence[str] = ("application_id",)) 
     ------
     InvalidInput : a column that is not there, or is there twice
     """
-    key = _derive(PURPOSE_ANONYMIZE)
+    key = key_wrapping.derive(PURPOSE_ANONYMIZE)
     out = df.copy()
     for name in cols:
         if list(df.columns).count(name) != 1:
@@ -163,19 +170,43 @@ def anonymize_df(df: "pd.DataFrame", cols: Sequence[str] = ("application_id",)) 
 
 def sign_record(record: dict[str, Any]) -> str:
     """HMAC-SHA256 over the record's canonical JSON, 64 hexadecimal digits, under a key derived from the master key."""
-    return hmac.digest(_derive(PURPOSE_SIGN), canonical_json(record), "sha256").hex()
+    return hmac.digest(key_wrapping.derive(PURPOSE_SIGN), canonical_json(record), "sha256").hex()
 
 
 def token_key(tenant: str, version: int = 1) -> bytes:
-    """64 bytes that make a tenant's tokens of personal data (AES-SIV), derived from the master key.
+    """64 bytes that make a tenant's tokens of personal data (AES-SIV): the first derived from the root, the others kept wrapped.
 
-    Parameters
-    ----------
-    version : counts up when the tenant's token key is changed; the keys before it stay derivable, so old tokens stay readable
+    Raises
+    ------
+    NotFound : the tenant has no key of this version, or not any more
     """
-    # The number stands first and ends at the NUL: no tenant's name can make another's purpose.
-    info = PURPOSE_TOKENS + f"\0{version}\0{tenant}".encode()
-    return HKDF(algorithm=hashes.SHA256(), length=64, salt=None, info=info).derive(master_key())
+    place = (config.current().sqlalchemy_url, master_key(), tenant, version)
+    if place not in _token_keys:
+        if len(_token_keys) >= MAX_TOKEN_KEYS:
+            _token_keys.clear()
+        _token_keys[place] = _token_key(tenant, version)
+    return _token_keys[place]
+
+
+def token_keys(tenant: str, version: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """The tenant's token key of a version, and those before it that are still there, the newest first."""
+    former = []
+    for older in range(version - 1, 0, -1):
+        with suppress(NotFound):
+            former.append(token_key(tenant, older))
+    return token_key(tenant, version), tuple(former)
+
+
+def new_token_key(tenant: str, version: int, by: str, now: datetime) -> None:
+    """Make the tenant's key of a version, in the caller's unit of work and behind `keys.lock`."""
+    wrapped = key_wrapping.wrap(key_wrapping.OWN, secrets.token_bytes(64))
+    keys.add_own(keys.TOKENS, tenant, version, wrapped, by, now)
+
+
+def forget_keys() -> None:
+    """Read everything anew that this process remembers of keys."""
+    _token_keys.clear()
+    key_wrapping.forget()
 
 
 def _refuse() -> str:
@@ -184,34 +215,25 @@ def _refuse() -> str:
     )
 
 
-def _derive(purpose: bytes) -> bytes:
-    # HKDF without salt: the master key is uniformly random (RFC 5869 section 3.1).
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose).derive(master_key())
+def _token_key(tenant: str, version: int) -> bytes:
+    rows: Sequence[WrappedKey] = []
+    if version > 1 or key_wrapping.is_database_there():
+        with read_snapshot():
+            rows = keys.own(keys.TOKENS, tenant) if keys.table_is_there() else []
+    row = next((one for one in rows if one.version == version), None)
+    if row is not None and row.wrapped_key is not None:
+        return key_wrapping.unwrap(key_wrapping.OWN, row.wrapped_key, f"Token key {version} of {tenant}")
+    if version > 1 or row is not None:
+        raise NotFound(f"The tenant {tenant} has no token key of version {version}.", version=version)
+    # The number stands first and ends at the NUL: no tenant's name can make another's purpose.
+    return key_wrapping.derive(PURPOSE_TOKENS + f"\0{version}\0{tenant}".encode(), 64)
 
 
-def _wrapping() -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(_derive(PURPOSE_WRAP)))
-
-
-def _unwrap(wrapped: Sequence[Any]) -> list[Fernet]:
-    wrapping = _wrapping()
-    found = []
-    for row in wrapped:
-        try:
-            found.append(Fernet(wrapping.decrypt(row.wrapped_key.encode())))
-        except InvalidToken:
-            raise ConfigurationError(
-                f"Data key {row.id} cannot be unwrapped: the master key is not the one that this database was used with. "
-                "Set FERNET_KEY (or KEY_PROVIDER and its settings) to that one.",
-                field="FERNET_KEY",
-            ) from None
-    return found
-
-
-def _add_data_key(by: str, now: datetime) -> Fernet:
-    data_key = Fernet.generate_key()
-    keys.add(_wrapping().encrypt(data_key).decode(), by, now)
-    return Fernet(data_key)
+def _unwrapped(wrapped: Sequence[DataKey]) -> list[tuple[int, Fernet]]:
+    return [
+        (row.id, Fernet(key_wrapping.unwrap(key_wrapping.DATA, row.wrapped_key, f"Data key {row.id}")))
+        for row in wrapped
+    ]
 
 
 def _keyed_hash(key: bytes, value: Any) -> str:
@@ -219,3 +241,6 @@ def _keyed_hash(key: bytes, value: Any) -> str:
     whole = getattr(value, "is_integer", None)
     text = str(int(value)) if whole is not None and whole() else str(value)
     return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+os.register_at_fork(after_in_child=_token_keys.clear)

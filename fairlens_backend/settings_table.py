@@ -79,6 +79,10 @@ class Settings:
     fernet_key: str = setting(
         "", "master key: wraps the data keys that encrypt alert texts, keys the personal hashes; no default"
     )
+    fernet_key_next: str = setting(
+        "",
+        "only while the master key is changed: the one that is to follow FERNET_KEY, 32 bytes in URL-safe base64",
+    )
     key_provider: str = setting(
         "environment",
         "where the master key lives: environment, aws_kms or vault",
@@ -88,6 +92,9 @@ class Settings:
         "", "KEY_PROVIDER=aws_kms: id or ARN of the KMS key that decrypts KMS_CIPHERTEXT"
     )
     kms_ciphertext: str = setting("", "KEY_PROVIDER=aws_kms: the master key encrypted by KMS, base64")
+    kms_ciphertext_next: str = setting(
+        "", "KEY_PROVIDER=aws_kms, only while the master key is changed: the one that is to follow, base64"
+    )
     ledger_key: str = setting(
         "", "Ed25519 seed that signs the heads of the ledger, 32 bytes in URL-safe base64; no default"
     )
@@ -104,7 +111,8 @@ class Settings:
     vault_token: str = setting("", "KEY_PROVIDER=vault: token that may read VAULT_SECRET_PATH")
     vault_secret_path: str = setting(
         "secret/data/fairlens",
-        "KEY_PROVIDER=vault: KV v2 path whose fields fernet_key and ledger_key are the keys",
+        "KEY_PROVIDER=vault: KV v2 path whose fields fernet_key and ledger_key are the keys, and fernet_key_next while the"
+        " master key is changed",
     )
 
     public_url: str = setting("", "address that people reach this server by, for links in alerts: https://…")
@@ -214,6 +222,9 @@ class Settings:
     )
     income_by_zip_csv: str = setting(
         "", "file of zip and income brackets with households, for the income proxy; empty means none"
+    )
+    self_check_s: float = setting(
+        "3600", "seconds between two checks of the whole stored ledger; 0: none", minimum=0
     )
     witness_logs: str = setting(
         "", "public keys of other servers' ledgers whose heads this one cosigns, separated by commas"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairlens_backend import compliance_logger, evidence_files, security_utils
+from fairlens_backend import compliance_logger, evidence_files, key_rotator, security_utils
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound
 from fairlens_backend.storage.session import unit_of_work
 from tests import evidence_kit as kit
@@ -144,7 +144,7 @@ def test_no_text_is_given_out_when_its_record_cannot_be_kept(
 def test_a_key_rotation_leaves_every_record_valid(three: None) -> None:
     """Rotation changes the token, not the record: row, line, anchor and text stay as they were recorded."""
     before, files = kit.rows()[1]["encrypted_alert"], (kit.log_bytes(), kit.anchor_bytes())
-    assert security_utils.rotate_data_key("admin", NOW) == 1
+    assert key_rotator.rotate_data_now("admin", NOW)["reencrypted"] == 1
     assert kit.rows()[1]["encrypted_alert"] != before
     assert compliance_logger.verify_record("rec-2", TENANT)["valid"]
     assert (kit.log_bytes(), kit.anchor_bytes()) == files

@@ -3,7 +3,7 @@
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
-from fairlens_backend import account_manager, api_key_manager, compliance_logger, security_utils, telemetry
+from fairlens_backend import account_manager, api_key_manager, compliance_logger, key_rotator, telemetry
 from fairlens_backend.auth import current_caller, require_role
 from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
@@ -114,11 +114,14 @@ def revoke_api_key(path: ApiKeyPath) -> Response:
 )
 @require_role("admin", operator_only=True)
 def reset_key() -> Response:
-    """Make a new key for alert texts and encrypt the stored ones again. The key is the server's: operators only."""
-    count = security_utils.rotate_data_key(by=current_caller().username, now=telemetry.utc_now())
+    """Make a new key for what is stored encrypted, and encrypt it again: some hundred rows at once, the rest by a job.
+
+    The same as POST /api/admin/keys/data/rotate. The key is the server's: operators only.
+    """
+    done = key_rotator.rotate_data_now(by=current_caller().username, now=telemetry.utc_now())
     return success(
-        {"rotated": True, "reencrypted": count},
-        f"A new key is in use; {count} alert texts were encrypted again.",
+        {"rotated": True, "reencrypted": done["reencrypted"], "job_id": done["job"]["job_id"]},
+        f"A new key is in use; {done['reencrypted']} texts were encrypted again, a job goes over all once more.",
     )
 
 

@@ -126,7 +126,8 @@ class RotatedKey(Body):
     """A new encryption key is in use."""
 
     rotated: bool
-    reencrypted: Annotated[int, Field(description="alert texts encrypted again with the new key")]
+    reencrypted: Annotated[int, Field(description="texts encrypted again with the new key until now")]
+    job_id: Annotated[str, Field(description="the job that encrypts the rest: GET /v1/jobs/{id}")]
 
 
 class AcknowledgedDamage(Body):

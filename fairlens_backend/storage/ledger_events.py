@@ -53,9 +53,41 @@ def alert_decrypted(tenant: str, model: str, record_id: str, by: str, now: datet
     ledger.append("ALERT_DECRYPTED", tenant, {"model": model, "record_id": record_id, **by_whom(by)}, now)
 
 
-def key_rotated(key: str, by: str | None, now: datetime, **facts: Any) -> None:
-    """A key of the server was changed: `data`, `ledger`, `jwt`, `tokens` or `master`."""
-    ledger.append("KEY_ROTATED", OPERATOR_TENANT, {"key": key, **facts, **by_whom(by)}, now)
+def key_rotated(
+    key: str, by: str | None, now: datetime, *, tenant: str = OPERATOR_TENANT, **facts: Any
+) -> None:
+    """A key of the server was changed: `data`, `ledger`, `jwt` or `master`; or a tenant's, `tokens`."""
+    ledger.append("KEY_ROTATED", tenant, {"key": key, **facts, **by_whom(by)}, now)
+
+
+def data_erased(
+    tenant: str,
+    erasure_id: int,
+    asked_by: str,
+    asked: int,
+    request_digest: str,
+    erased: dict[str, int],
+    remains: dict[str, int],
+    by_user_id: int | None,
+    now: datetime,
+) -> int:
+    """Somebody's raw rows were erased: how much of what, and a keyed digest of what was asked for. The entry's index.
+
+    Parameters
+    ----------
+    asked_by : event_ids, token or value; `asked` how many
+    erased, remains : counts by kind; zeros where nothing was found
+    """
+    body = {
+        "erasure_id": erasure_id,
+        "asked_by": asked_by,
+        "asked": asked,
+        "request_digest": request_digest,
+        "erased": erased,
+        "remains": remains,
+        "by_user_id": by_user_id,
+    }
+    return ledger.append("DATA_ERASED", tenant, body, now)
 
 
 def by_whom(username: str | None) -> dict[str, Any]:

@@ -66,6 +66,11 @@ def wrapped_key(public_key: str) -> str | None:
     )
 
 
+def signers() -> Sequence[LedgerSigner]:
+    """The private half of the key in use, where it is kept here."""
+    return current_session().scalars(select(LedgerSigner).execution_options(populate_existing=True)).all()
+
+
 def replace_wrapped_key(public_key: str, wrapped: str | None) -> None:
     """Keep the private half of this key and of no other one; None keeps none at all."""
     session = current_session()

@@ -281,6 +281,7 @@ from fairlens_backend.storage import (  # noqa: E402
     detail_tables,  # noqa: F401
     event_tables,  # noqa: F401
     job_tables,  # noqa: F401
+    key_tables,  # noqa: F401
     ledger_tables,  # noqa: F401
     schedule_tables,  # noqa: F401
     witness_tables,  # noqa: F401

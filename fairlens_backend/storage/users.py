@@ -116,6 +116,12 @@ def revoke_family(family: str, now: datetime) -> bool:
     )
 
 
+def revoke_all(now: datetime) -> int:
+    """End every login of everybody; how many tokens were revoked."""
+    alive = update(RefreshToken).where(RefreshToken.revoked_at.is_(None)).values(revoked_at=now)
+    return int(session.current_session().execute(alive).rowcount)  # type: ignore[attr-defined]
+
+
 def delete_refresh_tokens(expired_before: datetime) -> int:
     """Delete refresh tokens that expired before a time; how many there were."""
     result = session.current_session().execute(

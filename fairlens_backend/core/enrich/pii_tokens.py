@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -39,7 +40,8 @@ class PiiTokeniser:
 
     Parameters
     ----------
-    key : 32, 48 or 64 bytes, one tenant's, derived by the caller
+    key : 32, 48 or 64 bytes, one tenant's
+    former : keys that made the tenant's tokens before: a token of one of these that is met becomes one of `key`
     fields : {field: kind}; the whole value of such a field becomes a token of that kind, whatever it looks like.
         `KEEP` in place of a kind leaves it as it is. Fields are matched by name without difference of case, at any depth.
     regions : ISO 3166 codes of the countries whose national telephone numbers are expected
@@ -74,6 +76,7 @@ class PiiTokeniser:
         regions: tuple[str, ...] = ("US",),
         kinds: Iterable[str] = KINDS,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
+        former: Iterable[bytes] = (),
     ) -> None:
         wanted = tuple(kinds)
         for kind in (*wanted, *(fields or {}).values()):
@@ -83,9 +86,11 @@ class PiiTokeniser:
                     field="kind",
                     got=kind,
                 )
-        if len(key) not in (32, 48, 64):
-            raise InvalidInput(f"a key of {len(key)} bytes; 32, 48 or 64 were expected", field="key")
-        self._siv = AESSIV(key)
+        all_keys = (key, *former)
+        for one in all_keys:
+            if len(one) not in (32, 48, 64):
+                raise InvalidInput(f"a key of {len(one)} bytes; 32, 48 or 64 were expected", field="key")
+        self._siv, *self._former = [AESSIV(one) for one in all_keys]
         self._finder = Finder(wanted, regions)
         self._declared = {field.casefold(): kind for field, kind in (fields or {}).items()}
         self._limits = limits
@@ -120,7 +125,7 @@ class PiiTokeniser:
         if whole is not None:
             opened = self._opened(whole)
             if opened is not None and opened[1] == len(value):
-                return value
+                return value if opened[2] else self._sealed(whole[1], opened[0], path)
         return self._sealed(kind, self._finder.canonical(kind, value), path)
 
     def detokenise(self, token: str) -> str:
@@ -136,6 +141,24 @@ class PiiTokeniser:
         if opened is None or opened[1] != len(token):
             raise InvalidInput("no token of this key", field="token", expected="tok_<kind>_<base64url>")
         return opened[0]
+
+    def renewed(self, text: str) -> str:
+        """A text, such as a whole JSON document, with each token of a former key as one of this key; the rest as it is.
+
+        Examples
+        --------
+        >>> old, new = PiiTokeniser(bytes(32)), PiiTokeniser(bytes(31) + b"1", former=[bytes(32)])
+        >>> new.renewed(old.token("name", "Ann")) == new.token("name", "Ann")
+        True
+        """
+        parts: list[str] = []
+        at = 0
+        for match in _TOKEN.finditer(text):
+            opened = self._opened(match) if match.start() >= at else None
+            if opened is not None and not opened[2]:
+                parts += [text[at : match.start()], self._sealed(match[1], opened[0], "")]
+                at = match.start() + opened[1]
+        return "".join([*parts, text[at:]]) if parts else text
 
     def text(
         self, text: str, path: str = "", *, bare: bool = True, names: re.Pattern[str] | None = None
@@ -156,7 +179,11 @@ class PiiTokeniser:
             if opened is not None:
                 parts += [self._segment(text[at : match.start()], path, kinds, bare, names)]
                 at = match.start() + opened[1]
-                parts += [text[match.start() : at]]
+                if opened[2]:
+                    parts += [text[match.start() : at]]
+                else:
+                    kinds.append(match[1])
+                    parts += [self._sealed(match[1], opened[0], path)]
         parts.append(self._segment(text[at:], path, kinds, bare, names))
         return ("".join(parts), kinds) if kinds else (text, kinds)
 
@@ -231,8 +258,10 @@ class PiiTokeniser:
         sealed = bytes([blocks]) + self._siv.encrypt(padded, [_CONTEXT, kind.encode()])
         return f"tok_{kind}_{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
 
-    def _opened(self, match: re.Match[str]) -> tuple[str, int] | None:
-        """The value of a token of this key and the token's length; None for what only looks like one."""
+    def _opened(self, match: re.Match[str]) -> tuple[str, int, bool] | None:
+        """The value of a token, the token's length and whether it is of this key and no former one; None for what only
+        looks like one.
+        """
         kind, body = match[1], match[2]
         try:
             blocks = base64.urlsafe_b64decode(body[:4])[0]
@@ -241,8 +270,14 @@ class PiiTokeniser:
             if not 1 <= blocks <= _MAX_BLOCKS or len(body) < length:
                 return None
             sealed = base64.urlsafe_b64decode(body[:length] + "=" * (-length % 4))
-            value = self._siv.decrypt(sealed[1:], [_CONTEXT, kind.encode()])
+            siv, value = self._decrypted(sealed[1:], kind)
         except (InvalidTag, binascii.Error, ValueError):
             return None
         text = value.rstrip(b"\x00").removesuffix(b"\x80").decode()
-        return text, match.start(2) - match.start() + length
+        return text, match.start(2) - match.start() + length, siv is self._siv
+
+    def _decrypted(self, sealed: bytes, kind: str) -> tuple[AESSIV, bytes]:
+        for siv in (self._siv, *self._former):
+            with suppress(InvalidTag):
+                return siv, siv.decrypt(sealed, [_CONTEXT, kind.encode()])
+        raise InvalidTag
