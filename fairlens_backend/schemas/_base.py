@@ -1,13 +1,17 @@
 """What every request model shares: unknown fields are refused, bodies are typed strictly, queries arrive as text."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Limit = Annotated[int, Field(ge=1, le=100, description="how many to give, 1 to 100")]
 Cursor = Annotated[str | None, Field(max_length=200, description="`next_cursor` of the page before")]
 # Labels of groups and decisions: what JSON calls a scalar.
 Label = Annotated[str, Field(max_length=1000)] | int | float | bool
+
+# Decisions are counted from 1970 on; far before it a time cannot be reckoned with.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC))]
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no text with a NUL

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from fairlens_backend.schemas._base import NO_NUL, Body, PageQuery, PathPart, Query
+from fairlens_backend.schemas._base import NO_NUL, Body, Moment, PageQuery, PathPart, Query
 from fairlens_backend.schemas.checks import ColumnName, ModelName, PolicySettings
 
 MAX_WINDOW_HOURS = 24 * 366
@@ -45,7 +45,7 @@ class WindowAuditRequest(Body):
     window_hours: Annotated[float, Field(gt=0, le=MAX_WINDOW_HOURS)] = Field(
         1, description="how far to look back"
     )
-    until: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+    until: Annotated[Moment, Field(strict=False)] | None = Field(
         None, description="the end of the window, a whole minute as 2026-03-01T10:00:00Z; left out: now"
     )
     protected_attributes: list[ColumnName] | None = Field(

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from fairlens_backend.core.drift.drift_settings import DriftSettings
-from fairlens_backend.schemas._base import NO_NUL, Body
+from fairlens_backend.schemas._base import NO_NUL, Body, Moment
 from fairlens_backend.schemas.checks import ColumnName, PolicySettings
 
 BACKTEST_EXAMPLE: dict[str, Any] = {
@@ -18,7 +18,7 @@ BACKTEST_EXAMPLE: dict[str, Any] = {
 MAX_CHANGES = 50
 
 Count = Annotated[int, Field(ge=1, le=1000)]
-Time = Annotated[AwareDatetime, Field(strict=False)]
+Time = Annotated[Moment, Field(strict=False)]
 Grain = Literal["audit", "hour", "day"]
 Detector = Literal["threshold", "cusum", "adwin", "pre_alert", "prediction", "early_warning"]
 

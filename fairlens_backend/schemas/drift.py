@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from fairlens_backend.schemas._base import NO_NUL, Query
+from fairlens_backend.schemas._base import NO_NUL, Moment, Query
 from fairlens_backend.schemas.checks import ColumnName
 
 
@@ -12,10 +12,10 @@ class DriftQuery(Query):
     """How has a model's fairness moved, where is it heading, and where does the change come from?"""
 
     window_days: Annotated[float, Field(gt=0, le=3660)] = Field(30, description="how far to look back")
-    since: AwareDatetime | None = Field(
+    since: Moment | None = Field(
         None, description="the begin of the window, in the place of window_days, as 2026-02-01T00:00:00Z"
     )
-    until: AwareDatetime | None = Field(
+    until: Moment | None = Field(
         None, description="the end of the window, as 2026-03-01T00:00:00Z; left out: now"
     )
     metrics: Annotated[str, Field(max_length=1000, pattern=NO_NUL)] = Field(

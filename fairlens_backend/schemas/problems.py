@@ -104,7 +104,8 @@ def _problem(path: tuple[Any, ...], found: Mapping[str, Any]) -> dict[str, Any]:
         )
     if kind in _BOUNDS:
         word, limit = _BOUNDS[kind]
-        expected = f"{word} {context[limit]:.15g}"
+        bound = context[limit]
+        expected = f"{word} {bound if isinstance(bound, str) else f'{bound:.15g}'}"
         return _made(
             name, _echo(path, value), expected, f"{name} is {str(value)[:MAX_ECHO]}, {expected} was expected."
         )

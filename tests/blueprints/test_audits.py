@@ -33,7 +33,9 @@ def test_a_window_is_the_sum_of_its_submissions(people, two):
     ratio = metric(audit, "disparate_impact_ratio")
     assert ratio["value"] == pytest.approx(0.8, abs=1e-12) and ratio["groups_compared"] == ["b", "a"]
     # It ends with the minute that is under way: what was sent a moment ago is in it.
-    assert audit["window_end"][:17] > audit["audit_timestamp"][:17] and audit["window_end"][17:] == "00.000000Z"
+    assert (
+        audit["window_end"][:17] > audit["audit_timestamp"][:17] and audit["window_end"][17:] == "00.000000Z"
+    )
     assert audit["model_id"] == "hiring" and audit["mitigation_id"] is None
 
 
@@ -140,6 +142,7 @@ def test_a_model_that_nobody_knows_is_404(people, others, two):
         ({"window_hours": "1"}, "window_hours"),
         ({"protected_attributes": []}, "protected_attributes"),
         ({"hours": 1}, "hours"),
+        ({"until": "0001-01-01T00:00:00Z"}, "until"),
     ],
 )
 def test_a_bad_body_is_refused_by_its_field(people, body, field):

@@ -56,6 +56,7 @@ def test_nothing_there(people: People, others: People, audited: None) -> None:
         ("window_days=0", "window_days"),
         ("until=2026-01-01T00:00:00", "until"),
         ("until=soon", "until"),
+        ("until=0001-01-01T00:00:00Z", "until"),
         ("colour=red", "colour"),
     ],
 )
