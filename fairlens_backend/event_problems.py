@@ -1,11 +1,12 @@
 """What is wrong with a body of events, told without what came: a name of a field or a value may be a person's."""
 
 import re
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from fairlens_backend.errors import InvalidInput, MalformedInput
+from fairlens_backend.schemas.events import UseCase
 
 _PLACE: Final = re.compile(r" - at `\$(?:\[\d+\])?\.?(.*?)`\Z")
 _TOLD: Final = re.compile(
@@ -33,6 +34,8 @@ def problem_of(error: msgspec.ValidationError) -> dict[str, str]:
     said = _CAME.sub(r"\1", _PLACE.sub("", text))
     if "matching regex" in said:
         said = "Expected 1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit"
+    if "enum value" in said:  # only of this field
+        said = f"Expected one of {', '.join(get_args(UseCase))}"
     return {"field": place[1] if place and place[1] else "event", "message": said}
 
 

@@ -140,6 +140,16 @@ def test_good_events_of_a_mixed_batch_are_kept() -> None:
     assert opened[0].startswith('{"event":{"event_id":"tok_email_')
 
 
+def test_an_empty_decision_is_none() -> None:
+    """Counted, it would be a decision against the person; and of a closed list the choices are named."""
+    table = {"model_id": "hiring", "event_id": ["a", "b"], "label": ["yes", ""]}
+    bad = event("d", session_context={"use_case": "war"})
+    refused = [send(table), send([event("c", prediction={"label": ""}), bad])]
+    errors = [one["errors"][0] for answer in refused for one in answer["rejected"]]
+    assert [one["field"] for one in errors] == ["prediction.label"] * 2 + ["session_context.use_case"]
+    assert "hiring, lending" in errors[2]["message"] and counted().total == 1
+
+
 def test_a_bad_value_in_columns_sets_one_row_aside() -> None:
     """The row by its index, as an event that can be mended; the others are counted."""
     table = {

@@ -17,6 +17,8 @@ UseCase = Literal["hiring", "lending", "healthcare", "criminal_justice", "conten
 EventId = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Value = Annotated[str, Meta(max_length=1000)] | int | float | bool
+# An empty text is no decision; counted, it would be one against the person.
+Decision = Annotated[str, Meta(min_length=1, max_length=1000)] | int | float | bool
 Score = Annotated[float, Meta(ge=0, le=1)] | None
 Time = Annotated[datetime, Meta(tz=True)] | float | None
 
@@ -24,7 +26,7 @@ Time = Annotated[datetime, Meta(tz=True)] | float | None
 class Prediction(Struct, forbid_unknown_fields=True, gc=False):
     """What the model said."""
 
-    label: Value
+    label: Decision
     score: Score = None
     threshold: float | None = None
 
@@ -55,7 +57,7 @@ class EventTable(Struct, forbid_unknown_fields=True):
 
     model_id: Name
     event_id: list[EventId]
-    label: list[Value]
+    label: list[Decision]
     model_version: Name | None = None
     tenant_id: str | None = None
     use_case: UseCase | None = None
