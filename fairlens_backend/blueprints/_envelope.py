@@ -107,7 +107,12 @@ def _http_failure(error: HTTPException) -> Response:
 
 
 def _too_large() -> tuple[dict[str, Any], str]:
-    if request.content_length is not None and request.content_length <= g.body_limit:
+    small = request.content_length is not None and request.content_length <= g.body_limit
+    if small and request.mimetype == "application/json":
+        return {"limit_bytes": g.body_limit, "setting": g.body_limit_setting}, (
+            f"The body is unpacked larger than the {g.body_limit} bytes that {g.body_limit_setting} allows."
+        )
+    if small:
         # The whole is small enough, so the form's parser refused: a text part is kept in memory, as JSON is.
         limit = request.max_form_memory_size
         return {"limit_bytes": limit, "setting": "MAX_JSON_BYTES"}, (
