@@ -91,13 +91,13 @@ class HeadCheck:
                 f" {earlier.time or 'unknown time'} was signed for."
             )
 
-    def check(self, head: Head, fold: TreeFold, latest: str, number: int) -> str:
+    def check(self, head: Head, fold: TreeFold, latest: str, place: str) -> str:
         """One head, at its place in the bundle; its time.
 
         Parameters
         ----------
         latest : the time of what stands above it
-        number : its line
+        place : where it stands, for people
 
         Raises
         ------
@@ -107,8 +107,8 @@ class HeadCheck:
             text, signatures = open_note(head.head)
             said = parse_checkpoint(text)
         except InvalidInput as error:
-            raise Wrong(f"Line {number} was altered: {error.message}") from error
-        who = f"The head of {said.size} entries (line {number}, signed {said.time})"
+            raise Wrong(f"{place.capitalize()} was altered: {error.message}") from error
+        who = f"The head of {said.size} entries ({place}, signed {said.time})"
         if said.origin != self.origin:
             raise Wrong(f"{who} is of the ledger {said.origin!r}, the bundle of {self.origin!r}.")
         if said.size != fold.size:
@@ -136,7 +136,7 @@ class HeadCheck:
         self.seen, self.last_time, self._last_size = self.seen + 1, said.time, said.size
         self.last_note = head.head
         for one in head.attestations:
-            self._attested(one, head.head, text, said, number)
+            self._attested(one, head.head, text, said, place)
         return said.time
 
     def not_checked(self) -> list[str]:
@@ -179,14 +179,14 @@ class HeadCheck:
         others = ", ".join(f"{one.name}+{one.key_id.hex()}" for one in signatures)
         return Wrong(f"{who} is signed by no key that is trusted, but by {others}.")
 
-    def _attested(self, one: Attestation, note: str, text: str, said: Checkpoint, number: int) -> None:
+    def _attested(self, one: Attestation, note: str, text: str, said: Checkpoint, place: str) -> None:
         stated = datetime.fromisoformat(said.time or "").astimezone(UTC)
         if one.kind == "rfc3161":
             if self.roots is None:
                 self._count("timestamps: give the authority's root certificate")
                 return
             try:
-                at = proved_time(content_of(one, number), note.encode(), self.roots)
+                at = proved_time(content_of(one, place), note.encode(), self.roots)
             except TamperedArtefact as error:
                 raise Wrong(
                     f"The timestamp of the head of {said.size} entries is wrong: {error.message}"

@@ -13,11 +13,9 @@ from typing import Final
 import msgspec
 
 from fairlens_backend.bundle_audits import AuditChain
-from fairlens_backend.bundle_entries import AUDIT, Entry, read_entry
+from fairlens_backend.bundle_entries import AUDIT, Entry, Walk, read_entry
 from fairlens_backend.bundle_heads import HeadCheck
-from fairlens_backend.core.merkle import leaf_hash
 from fairlens_backend.core.signed_note import VerifierKey
-from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.evidence_bundle import (
     FORMAT_VERSION,
@@ -109,11 +107,10 @@ class _Reading:
         self.verdict = Verdict()
         self.heads = heads
         self.heads.trust(keys)
-        self.fold = TreeFold()
+        self.walk = Walk(self.heads)
+        self.fold = self.walk.fold
         self.figures = FigureCheck(intervals=intervals)
-        self.latest = ""  # time of the last entry or head
         self.chain: AuditChain | None = None
-        self.unsigned = 0  # entries since the last head
 
     def read(self, lines: Iterator[bytes]) -> None:
         """Every line, until the first that is wrong."""
@@ -163,8 +160,7 @@ class _Reading:
         elif isinstance(read, Hidden):
             self._hidden(read, number)
         elif isinstance(read, Head):
-            self.latest = self.heads.check(read, self.fold, self.latest, number)
-            self.unsigned = 0
+            self.walk.head(read, f"line {number}")
         elif isinstance(read, End):
             self._end(read, number, above)
             return True
@@ -191,31 +187,14 @@ class _Reading:
             raise Wrong(f"Line {number} was altered: {error.message}.") from error
         self.heads.passed(self.fold)
         self.verdict.hidden += hidden.end - start
-        self.unsigned += hidden.end - start
+        self.walk.unsigned += hidden.end - start
 
     def _leaf(self, content: bytes, number: int, rest: Iterator[bytes]) -> None:
         stated, leaf = split_leaf(content, number)
-        expected = self.fold.size
-        if leaf_hash(leaf) != stated:
-            raise Wrong(
-                f"Entry {expected} (line {number}) was altered: its bytes have another hash than stands beside them."
-            )
-        try:
-            entry = read_entry(leaf)
-        except msgspec.DecodeError as error:
-            raise Wrong(f"Entry {expected} (line {number}) is no entry of a ledger: {error}.") from None
-        if entry.index != expected:
-            raise _misplaced(entry.index, expected, number, rest)
-        if entry.time < self.latest:
-            raise Wrong(
-                f"Entry {entry.index} (line {number}) is dated back: {entry.time} is before {self.latest},"
-                " the time of what stands above it."
-            )
-        self.latest = entry.time
-        self.fold.add_leaf(stated)
-        self.heads.passed(self.fold)
+        entry = self.walk.entry(
+            stated, leaf, f"line {number}", lambda index, expected: _misplaced(index, expected, number, rest)
+        )
         self.verdict.entries += 1
-        self.unsigned += 1
         assert self.chain is not None
         mine = entry.tenant == self.chain.header.tenant
         if mine and entry.type == AUDIT:
@@ -231,8 +210,12 @@ class _Reading:
         self.figures.finish()
         if self.chain is None or self.chain.closed is None:
             raise Wrong("The bundle has no entry of its own export, so audits at its end may be left out.")
-        if self.unsigned:
-            raise Wrong(f"The last {self.unsigned} entries are covered by no signed head.")
+        if self.chain.closed != self.fold.size - 1:
+            raise Wrong(
+                f"Entries stand below that of this export ({self.chain.closed}): audits of the range may be left out among them."
+            )
+        if self.walk.unsigned:
+            raise Wrong(f"The last {self.walk.unsigned} entries are covered by no signed head.")
         self.heads.finish(self.fold.size)
         if end.lines != number - 1 or end.sha256 != above.hex():
             raise Wrong(

@@ -11,6 +11,7 @@ from fairlens_backend import (
     key_rotator,
     ledger_keeper,
     operation_gauges,
+    self_check,
     server_health,
     window_planner,
 )
@@ -32,5 +33,6 @@ CLOCK_JOBS = {
     "watch_redis": lambda now: server_health.redis_health(),
     "sign_head": ledger_keeper.sign_if_due,
     "collect_attestations": attestation_collector.collect,
+    "check_ledger": self_check.run_due,
 }
 """By name, each called with the time now. One that fails is logged and stops no other."""

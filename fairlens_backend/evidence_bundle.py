@@ -166,7 +166,7 @@ def hashes_of(hidden: Hidden, number: int) -> list[bytes]:
     return found
 
 
-def content_of(attestation: Attestation, number: int) -> bytes:
+def content_of(attestation: Attestation, place: str) -> bytes:
     """The bytes of a timestamp.
 
     Raises
@@ -176,7 +176,7 @@ def content_of(attestation: Attestation, number: int) -> bytes:
     try:
         return base64.b64decode(attestation.content, validate=True)
     except binascii.Error:
-        raise Wrong(f"Line {number} was altered: a timestamp is not base64.") from None
+        raise Wrong(f"{place.capitalize()} was altered: a timestamp is not base64.") from None
 
 
 def export_body(header: Header, last_audit_index: int | None, audits: int, by_user_id: Any) -> dict[str, Any]:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fairlens_backend import telemetry
+from fairlens_backend.bundle_entries import AuditEntry, read_entry
 from fairlens_backend.core.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
 from fairlens_backend.core.signed_note import VerifierKey, open_note, parse_checkpoint
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
+from fairlens_backend.evidence_bundle import Wrong
+from fairlens_backend.stated_figures import FigureCheck
 from fairlens_backend.storage import ledger, ledger_heads, ledger_search
 from fairlens_backend.storage.ledger_tables import LedgerHead
 from fairlens_backend.storage.session import read_snapshot
@@ -219,6 +222,20 @@ def _entry_fault(entry: ledger.Entry, record: Mapping[str, Any], hash_value: str
     body = said["body"]
     if body["record_hash"] != hash_value or body["audit_sha256"] != record.get("audit_sha256"):
         return f"names in entry {entry.index} another hash than the record has"
+    return _figures_fault(entry)
+
+
+def _figures_fault(entry: ledger.Entry) -> str | None:
+    """Whether an audit's figures are those that its counts give, by the code that verifies bundles."""
+    read = read_entry(entry.leaf)
+    if not isinstance(read, AuditEntry):
+        return f"has an entry {entry.index} that is no audit"
+    check = FigureCheck()
+    try:
+        check.add(entry.index, read.body)
+        check.finish()
+    except Wrong as wrong:
+        return f"is wrong. {wrong.message}"
     return None
 
 

@@ -11,7 +11,16 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
-from fairlens_backend import __version__, config, counts_gauge, gauges, job_runner, schedule_keeper, telemetry
+from fairlens_backend import (
+    __version__,
+    config,
+    counts_gauge,
+    gauges,
+    job_runner,
+    schedule_keeper,
+    self_check,
+    telemetry,
+)
 from fairlens_backend.errors import FairLensError
 from fairlens_backend.storage import heartbeats, overview, redis_link
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
@@ -169,6 +178,25 @@ def _counts(now: datetime) -> list[Metric]:
     ]
 
 
+def _ledger(now: datetime) -> list[Metric]:
+    found = self_check.health(now)
+    if found.get("checked_age_s") is None:
+        return []
+    return [
+        *gauges.gauge(
+            "fairlens_ledger_check_failed",
+            "Whether the last check of the stored ledger found it altered.",
+            float(found["status"] == "failed"),
+        ),
+        *gauges.gauge(
+            "fairlens_ledger_check_age_seconds",
+            "Seconds since the stored ledger was last checked whole.",
+            found["checked_age_s"],
+        ),
+        *gauges.gauge("fairlens_ledger_checked_entries", "Entries that it read.", found["entries"]),
+    ]
+
+
 def _clock(now: datetime) -> list[Metric]:
     with read_snapshot():
         last = heartbeats.last_beat(CLOCK)
@@ -195,6 +223,7 @@ PARTS: Final[dict[str, Callable[[datetime], list[Metric]]]] = {
     "alerts": _alerts,
     "jobs": _jobs,
     "counts": _counts,
+    "ledger": _ledger,
     "clock": _clock,
     "redis": _redis,
     "disk": _disk,

@@ -4,7 +4,7 @@ import shutil
 from datetime import datetime
 from typing import Any
 
-from fairlens_backend import compliance_logger, config, counts_gauge, job_runner, ledger_keeper
+from fairlens_backend import compliance_logger, config, counts_gauge, job_runner, ledger_keeper, self_check
 from fairlens_backend.errors import ConfigurationError, FairLensError
 from fairlens_backend.storage import migrate, redis_link, session
 
@@ -20,6 +20,8 @@ def check(now: datetime) -> dict[str, dict[str, Any]]:
     parts = {"database": _database(), "ledger": _ledger(now), "disk": _disk(), "redis": redis_health()}
     if parts["database"]["ok"]:
         parts |= {"counts": _counts(now), "jobs": {"ok": None, **job_runner.health(now)}}
+    # Who found the ledger altered goes on auditing: what comes now is evidence too.
+    parts["ledger_check"] = {"ok": None, **self_check.health(now)}
     return parts
 
 

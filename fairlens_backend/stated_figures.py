@@ -53,17 +53,20 @@ class Stated(msgspec.Struct, frozen=True):
 
 
 class AuditBody(msgspec.Struct, frozen=True):
-    """The body of an AUDIT_COMPLETED entry, as far as it is checked."""
+    """The body of an AUDIT_COMPLETED entry, as far as it is checked.
+
+    A check that was computed elsewhere has neither counts nor settings, and states no labelled_size.
+    """
 
     audit_id: str
     model: str
     sample_size: int
-    labelled_size: int
-    settings: Settings
     counts: Counts | None
     figures: list[Stated]
     model_audit_number: int
     previous_audit_index: int | None
+    labelled_size: int | None = None
+    settings: Settings | None = None
 
 
 class FigureCheck:
@@ -93,6 +96,9 @@ class FigureCheck:
         if body.counts is None:  # computed elsewhere, and stored without counts
             self.of_rows += sum(one.value is not None for one in body.figures)
             return
+        settings = body.settings
+        if settings is None:
+            raise Wrong(f"Entry {index} has counts and no settings.")
         rows = body.counts.rows
         total = sum(row[4] for row in rows)
         labelled = sum(row[4] for row in rows if row[2] != 2)
@@ -102,7 +108,6 @@ class FigureCheck:
             )
         if any(row[4] < 0 for row in rows):
             raise Wrong(f"Entry {index}: its count table has a count below 0.")
-        settings = body.settings
         layout = Layout(
             body.counts.attributes,
             tuple(sorted({row[0] for row in rows})),
@@ -197,6 +202,8 @@ def _differing(
 def _compare_intervals(index: int, body: AuditBody) -> None:
     table = CountTable.from_dict(msgspec.to_builtins(body.counts))
     settings = body.settings
+    if settings is None:  # without counts, of which `add` has made sure
+        return
     try:
         made = assess(
             table,

@@ -1,0 +1,160 @@
+"""The stored ledger is read anew on the clock: an untouched one is right, whatever was altered is named and stays told."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from fairlens_backend import config, ledger_keeper, ledger_reader, self_check, trend_analyzer
+from fairlens_backend.bundle_entries import read_entry
+from fairlens_backend.core.merkle import leaf_hash
+from fairlens_backend.storage import ledger
+from fairlens_backend.storage.session import current_session, is_postgresql, read_snapshot, unit_of_work
+from tests.ledger_kit import at, audit, other
+
+HOUR = timedelta(hours=1)
+
+
+def tampered(statement: str, **values: Any) -> None:
+    """What somebody does who owns the database and switches its refusals off."""
+    with unit_of_work():
+        session = current_session()
+        tables = ("ledger_entries", "ledger_heads", "ledger_keys")
+        if is_postgresql():
+            for table in tables:
+                session.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        else:
+            found = session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
+            for name, _ in found:
+                session.execute(text(f"DROP TRIGGER {name}"))
+        session.execute(text(statement), values)
+        if is_postgresql():
+            for table in tables:
+                session.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only"))
+        else:
+            for _, sql in found:
+                session.execute(text(sql))
+
+
+def until_ended(minutes: float) -> dict[str, Any]:
+    """Ticks until a round ends; what readiness says then."""
+    for _ in range(500):
+        if self_check.run_due(at(minutes)):
+            return self_check.health(at(minutes))
+    raise AssertionError("no round ended")
+
+
+@pytest.fixture
+def history(database: Any) -> None:
+    """Twelve audits of two models and two tenants, other events among them, and a change of the key in the middle."""
+    for i in range(6):
+        audit(i * 5, seed=i % 3)
+        other(i * 5 + 1)
+        audit(i * 5 + 2, model="lending", tenant="globex", seed=1)
+        if i == 3:
+            ledger_keeper.rotate_key("admin", at(i * 5 + 3))
+    with unit_of_work():
+        ledger_keeper.sign_head(at(40))
+
+
+def test_an_untouched_ledger_is_right(history: None) -> None:
+    """Every entry, head and audit is read, and every figure of counts is recomputed."""
+    assert self_check.health(at(50))["status"] == "waiting"
+    found = until_ended(50)
+    with read_snapshot():
+        size = ledger.size()
+        leaves = [json.loads(one.leaf) for one in ledger.entries(0, size)]
+    stated = [one["body"]["figures"] for one in leaves if one["type"] == "AUDIT_COMPLETED"]
+    assert (found["status"], found["entries"], found["audits"]) == ("ok", size, 12)
+    assert found["figures"] == sum(figure["basis"] == "counts" for figures in stated for figure in figures)
+
+
+def test_a_round_is_read_in_steps_and_again_after_an_hour(history: None) -> None:
+    """Where the time of a tick is over at once each tick still reads on, and the next round waits for its time."""
+    ticks = iter(range(10_000))
+    ended = [self_check.run_due(at(50), budget_s=1.0, elapsed=lambda: float(next(ticks))) for _ in range(60)]
+    assert ended.index(True) > 5
+    assert self_check.health(at(50))["status"] == "ok"
+    assert not self_check.run_due(at(50) + 0.9 * HOUR)
+    assert self_check.run_due(at(50) + HOUR)
+    assert self_check.health(at(50) + 6 * HOUR)["status"] == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE ledger_entries SET leaf = replace(leaf, :old, :new) WHERE leaf_index = 4", "Entry 4 (row 4) was altered"),
+        ("DELETE FROM ledger_entries WHERE leaf_index = 4", "Entry 4 is missing"),
+        ("UPDATE ledger_entries SET tenant = 'mallory' WHERE leaf_index = 5", "The row of entry 5 was altered"),
+        ("UPDATE ledger_entries SET record_id = 'x' WHERE leaf_index = 3", "The row of entry 3 was altered"),
+        ("UPDATE ledger_heads SET tree_size = 4 WHERE tree_size = 6", "The head of 6 entries (head"),
+        ("UPDATE ledger_heads SET note = replace(note, 'time 2026-03-02T00:05', 'time 2026-03-02T00:06')", "wrong signature"),
+        ("UPDATE ledger_heads SET root = :root WHERE tree_size = 1", "its row is not what its note says"),
+        ("UPDATE ledger_keys SET first_size = 8 WHERE id = 2", "The ledger's key 2 was put in"),
+    ],
+)  # fmt: skip
+def test_what_was_altered_is_named(
+    history: None, statement: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In readiness, as a gauge would read it, and in the log as an error; and it stays told at the next round."""
+    values = {"old": b"MODEL", "new": b"MODER", "root": b"\0" * 32}
+    if is_postgresql():
+        statement = statement.replace(
+            "replace(leaf, :old, :new)",
+            "convert_to(replace(convert_from(leaf, 'UTF8'), 'MODEL', 'MODER'), 'UTF8')",
+        )
+    else:
+        statement = statement.replace(
+            "replace(leaf, :old, :new)", "CAST(replace(CAST(leaf AS TEXT), 'MODEL', 'MODER') AS BLOB)"
+        )
+    tampered(statement, **{name: value for name, value in values.items() if f":{name}" in statement})
+    for minutes in (50, 120):
+        found = until_ended(minutes)
+        assert found["status"] == "failed"
+        assert said in found["reason"]
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines() if "LEDGER_DAMAGED" in line]
+    assert [one["level"] for one in logged] == ["error"] * 2
+    assert all(said in one["finding"] for one in logged)
+
+
+@pytest.mark.parametrize("name", ["cut", "forked"])
+def test_a_history_that_changed_since_the_check_before_is_found(history: None, name: str) -> None:
+    """Although all that is stored fits together: the root that was right is kept outside the database."""
+    until_ended(50)
+    path = config.current().data_path / self_check.RESULT_FILE
+    kept = json.loads(path.read_text())
+    size, root = kept["known"]
+    kept["known"] = [size + 5, root] if name == "cut" else [size - 1, root]
+    path.write_text(json.dumps(kept))
+    assert f"The history was {name}" in until_ended(120)["reason"]
+    # And not taken for right the time after.
+    assert f"The history was {name}" in until_ended(190)["reason"]
+
+
+def test_a_check_that_was_computed_elsewhere_is_no_fault(database: Any) -> None:
+    """It has neither counts nor settings; the model's audits follow each other through it."""
+    metrics: dict[str, Any] = dict.fromkeys(trend_analyzer.ALWAYS_MEASURED)
+    metrics |= {"sample_size": 10, "severity": "LOW", "alert": False, "message": "fine"}
+    trend_analyzer.log_to_db(metrics, model="hiring", tenant="acme", now=at(1))
+    audit(5)
+    assert until_ended(50)["status"] == "ok"
+
+
+def test_a_record_is_checked_by_the_same_code(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures that the counts of the entry do not give are named by the check of one record, too."""
+    index = audit(5)
+    with read_snapshot():
+        (entry,) = ledger.entries(index, index + 1)
+    record = {"record_id": "rec-hiring-5", "tenant": "acme", "audit_sha256": "1" * 64}
+    assert ledger_reader.fault_of_record(record, "0" * 64) is None
+    body: Any = read_entry(entry.leaf).body
+    figure = next(one for one in body.figures if one.basis == "counts" and one.value)
+    told = str(figure.value).encode()
+    assert entry.leaf.count(b'"value":' + told) >= 1
+    forged = entry.leaf.replace(b'"value":' + told, b'"value":0.123456', 1)
+    nodes = "UPDATE ledger_entries SET leaf = :leaf, nodes = :nodes WHERE leaf_index = :i"
+    tampered(nodes, leaf=forged, nodes=leaf_hash(forged), i=index)
+    fault = ledger_reader.fault_of_record(record, "0" * 64)
+    assert fault is not None and "0.123456" in fault
