@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from fairlens_backend import config, privacy_keeper, security_utils, telemetry
+from fairlens_backend import config, erasure_keys, privacy_keeper, security_utils, telemetry
 from fairlens_backend.core.enrich.attribute_groups import RACE, SEX
 from fairlens_backend.core.enrich.pii_columns import ColumnScanner, Scanned
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser, Untokenisable
@@ -20,6 +20,7 @@ from fairlens_backend.core.labels import UNKNOWN
 from fairlens_backend.errors import ConfigurationError, InvalidInput
 from fairlens_backend.event_reader import Decisions
 from fairlens_backend.privacy_keeper import Privacy
+from fairlens_backend.storage import erased_ids
 from fairlens_backend.storage.event_details import Details
 
 MAX_TOKENISERS: Final = 64
@@ -272,4 +273,6 @@ def _replaced(
     ]
 
 
+# Whoever takes events passes here: storage learns who knows the key by which it refuses erased ones.
+erased_ids.ask_for_key(erasure_keys.id_key)
 os.register_at_fork(after_in_child=_distributions.clear)

@@ -47,7 +47,7 @@ def ingest(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     -------
     dict
         event_ids: of those that were taken, in order, seen before or not; queued: how many are new; duplicates: how many
-        were seen before; rejected: index and errors of those that are dead letters now
+        were seen before, or erased, which are not taken again; rejected: index and errors of those that are dead letters now
 
     Raises
     ------
@@ -101,7 +101,7 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     -------
     dict
         joined: labels that changed a count; unchanged: the same label again; waiting: kept until the decision comes;
-        expired: of decisions whose row was purged
+        expired: of decisions whose row was purged or erased
 
     Raises
     ------

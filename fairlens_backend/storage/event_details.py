@@ -4,7 +4,7 @@ A block is made before the writers' lock, in the thread of the request, and writ
 by then.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ class Details:
     Parameters
     ----------
     key_version : of the token key that made the tokens
-    event_id : n texts
+    event_id : n texts; None for a row that was erased, which then says nothing else either
     features, tags : columns of n values by name, or a list of n mappings where rows do not share their names; empty
         when nothing is kept
     threshold : n numbers or None; None when there is none
@@ -40,7 +40,7 @@ class Details:
     """
 
     key_version: int
-    event_id: Sequence[str]
+    event_id: Sequence[str | None]
     features: Columns | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     tags: Columns | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     threshold: Sequence[float | None] | None = None
@@ -61,6 +61,22 @@ class Details:
             None if self.use_case is None else [self.use_case[i] for i in rows],
             {
                 name: {key: [v[i] for i in rows] if key in PER_ROW else v for key, v in one.items()}
+                for name, one in self.proxies.items()
+            },
+        )
+
+    def without(self, rows: Collection[int]) -> "Details":
+        """The same rows, some of which say nothing."""
+        gone = set(rows)
+        return Details(
+            self.key_version,
+            [None if i in gone else one for i, one in enumerate(self.event_id)],
+            _blanked(self.features, gone),
+            _blanked(self.tags, gone),
+            None if self.threshold is None else _emptied(self.threshold, gone),
+            None if self.use_case is None else _emptied(self.use_case, gone),
+            {
+                name: {key: _emptied(v, gone) if key in PER_ROW else v for key, v in one.items()}
                 for name, one in self.proxies.items()
             },
         )
@@ -116,6 +132,45 @@ def read(batches: Sequence[int]) -> Iterator[tuple[int, Details]]:
             yield batch, _unpack(version, content)
 
 
+def holding(
+    tenant: str, tokens: Sequence[str], after: int, until: int, limit: int
+) -> tuple[int | None, dict[int, tuple[list[int], list[str]]]]:
+    """Rows of a tenant that hold one of some tokens, in at most `limit` batches behind `after` and before `until`.
+
+    Returns
+    -------
+    the last batch that was looked at (None when none was left), and by batch the rows' places in it and their ids
+    """
+    sql = (
+        "SELECT event_details.batch_id, event_details.content FROM event_details"
+        " JOIN event_batches ON event_batches.id = event_details.batch_id"
+        " JOIN count_series ON count_series.id = event_batches.series_id"
+        " WHERE count_series.tenant = ? AND event_details.batch_id > ? AND event_details.batch_id < ?"
+        " ORDER BY event_details.batch_id LIMIT ?"
+    )
+    needles, last = [one.encode() for one in tokens], None
+    found: dict[int, tuple[list[int], list[str]]] = {}
+    for batch, content in driver_sql.rows(sql, tenant, after, until, limit):
+        last = batch
+        plain = zstandard.ZstdDecompressor().decompress(content, max_output_size=MAX_UNPACKED)
+        # A token is letters, digits, dashes and underscores, which JSON spells as they are.
+        if any(one in plain for one in needles):
+            details = Details(0, **msgspec.json.decode(plain))
+            said = [_ENCODER.encode(_said(details, i)) for i in range(len(details))]
+            rows = [i for i, text in enumerate(said) if any(one in text for one in needles)]
+            if rows:
+                found[batch] = rows, [details.event_id[i] or "" for i in rows]
+    return last, found
+
+
+def blank(rows: Mapping[int, Collection[int]]) -> None:
+    """Take what some rows of batches say out of the blocks. A block of which nothing is left stays, and says of its rows that
+    they were erased."""
+    for batch, details in read(sorted(rows)):
+        kept = _pack(details.without(rows[batch]))
+        driver_sql.run("UPDATE event_details SET content = ? WHERE batch_id = ?", kept, batch)
+
+
 def column(details: Details, name: str) -> list[Any]:
     """One feature of all rows of a batch; None where it was not sent."""
     features = details.features
@@ -146,3 +201,29 @@ def _some(values: Any, rows: Sequence[int]) -> Any:
     if isinstance(values, Mapping):
         return {name: [column[i] for i in rows] for name, column in values.items()}
     return [values[i] for i in rows] if values else values
+
+
+def _said(details: Details, i: int) -> list[Any]:
+    """All that one row says; a field that it does not have is not named."""
+    tables = [details.features, details.tags]
+    rows = [
+        {name: column[i] for name, column in one.items() if column[i] is not None}
+        if isinstance(one, Mapping)
+        else one[i]
+        if one
+        else {}
+        for one in tables
+    ]
+    return [details.event_id[i], *rows, None if details.use_case is None else details.use_case[i]]
+
+
+def _emptied(column: Sequence[Any] | None, gone: set[int]) -> list[Any] | None:
+    return None if column is None else [None if i in gone else one for i, one in enumerate(column)]
+
+
+def _blanked(table: Any, gone: set[int]) -> Any:
+    """A table of which some rows say nothing; a column that only they had is left out with its name."""
+    if not isinstance(table, Mapping):
+        return [{} if i in gone else row for i, row in enumerate(table)]
+    columns = {name: _emptied(column, gone) for name, column in table.items()}
+    return {name: column for name, column in columns.items() if any(one is not None for one in column or [])}

@@ -7,6 +7,7 @@ and reads a page of the rest only where those are found.
 
 import hashlib
 import os
+import secrets
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fairlens_backend import config
-from fairlens_backend.storage import driver_sql, ingest_state
+from fairlens_backend.storage import driver_sql, erased_ids, ingest_state
 from fairlens_backend.storage.driver_sql import among, list_of
 
 ENTRY: Final = np.dtype([("key", "<u8"), ("check", "<u8"), ("place", "<i8")])
@@ -31,6 +32,8 @@ _MAX_MERGED: Final = 262_144  # larger runs stay as they are: merging them would
 _AT_ONCE: Final = 400
 DIGEST_BYTES: Final = 16
 NOT_SEEN: Final = -1
+ERASED: Final = 0
+"""Where an erased event was: in no batch, since these are numbered from 1."""
 
 Prints = npt.NDArray[np.uint32]
 
@@ -64,7 +67,7 @@ def digests_of(tenant: str, event_ids: Iterable[str]) -> list[bytes]:
 
 
 def find(digests: Sequence[bytes]) -> npt.NDArray[np.int64]:
-    """Where the decision of each id is, shape (n_ids,); `NOT_SEEN` for an id that was never taken.
+    """Where the decision of each id is, shape (n_ids,); `NOT_SEEN` for an id that was never taken, `ERASED` for an erased one.
 
     Call it where nobody else can add ids: behind the writers' lock.
     """
@@ -73,19 +76,15 @@ def find(digests: Sequence[bytes]) -> npt.NDArray[np.int64]:
         return places
     keys = np.frombuffer(b"".join(digests), dtype="<u8")[::2]
     sorted_prints = np.sort((keys >> np.uint64(32)).astype(np.uint32))
-    pages: set[int] = set()
-    for run, prints in _runs().prints.items():
-        left = np.searchsorted(prints, sorted_prints, side="left")
-        hit = np.flatnonzero(prints[np.minimum(left, len(prints) - 1)] == sorted_prints)
-        hit = hit[left[hit] < len(prints)]
-        if len(hit):
-            right = np.searchsorted(prints, sorted_prints[hit], side="right") - 1
-            for first, last in zip(left[hit] // PAGE_ENTRIES, right // PAGE_ENTRIES, strict=True):
-                pages.update((run << _PAGE_BITS) + page for page in range(int(first), int(last) + 1))
+    pages = _pages_of(sorted_prints)
     if pages:
         there = _matching(sorted(pages), np.unique(keys))
         for i, digest in enumerate(digests):
             places[i] = there.get(digest, NOT_SEEN)
+    unseen = np.flatnonzero(places == NOT_SEEN)
+    erased = erased_ids.known([digests[i] for i in unseen])
+    if erased:
+        places[unseen] = [ERASED if digests[i] in erased else NOT_SEEN for i in unseen]
     return places
 
 
@@ -108,6 +107,7 @@ def add(digests: Sequence[bytes], places: npt.NDArray[np.int64]) -> None:
         total += sum(sizes[run] for run in same)
     if merged:
         entries = np.concatenate([entries, *(_entries_of(run) for run in merged)])
+        entries = entries[entries["place"] != ERASED]
     _write(entries)
     _remove(merged)
     with _memory_lock:
@@ -125,6 +125,46 @@ def forget_before(batch: int) -> None:
         ingest_state.save()
         with _memory_lock:
             _known().as_of = -1
+
+
+def erase(digests: Sequence[bytes]) -> None:
+    """Let these ids lead nowhere; behind the writers' lock.
+
+    Of an entry only the first four bytes stay, by which processes find its page: what they remember stays right. With the
+    next merge the entry is gone.
+    """
+    if not digests:
+        return
+    wanted, keys = set(digests), np.frombuffer(b"".join(digests), dtype="<u8")[::2]
+    for page in sorted(_pages_of(np.sort((keys >> np.uint64(32)).astype(np.uint32)))):
+        ((content,),) = driver_sql.rows("SELECT entries FROM event_id_pages WHERE id = ?", page)
+        entries = np.frombuffer(content, dtype=ENTRY).copy()
+        named = np.stack([entries["key"], entries["check"]], axis=1).tobytes()
+        each = (named[i : i + DIGEST_BYTES] for i in range(0, len(named), DIGEST_BYTES))
+        hit = [i for i, digest in enumerate(each) if digest in wanted]
+        if hit:
+            low = np.array([secrets.randbits(32) for _ in hit], dtype=np.uint64)
+            entries["key"][hit] = entries["key"][hit] & np.uint64(0xFFFFFFFF00000000) | low
+            entries["check"][hit] = [secrets.randbits(64) for _ in hit]
+            entries["place"][hit] = ERASED
+            driver_sql.run("UPDATE event_id_pages SET entries = ? WHERE id = ?", entries.tobytes(), page)
+
+
+def digests_at(places: Iterable[int]) -> dict[int, bytes]:
+    """The digests of the ids whose decisions are at these places, by place. Reads every run that may name them."""
+    wanted = np.unique(np.array(list(places), dtype=np.int64))
+    found: dict[int, bytes] = {}
+    if not len(wanted):
+        return found
+    first = int(wanted[0]) >> POSITION_BITS
+    for (run,) in driver_sql.rows("SELECT id FROM event_id_runs WHERE last_batch >= ? ORDER BY id", first):
+        entries = _entries_of(run)
+        at = np.minimum(np.searchsorted(wanted, entries["place"]), len(wanted) - 1)
+        for one in entries[wanted[at] == entries["place"]]:
+            found[int(one["place"])] = one.tobytes()[:DIGEST_BYTES]
+        if len(found) == len(wanted):
+            break
+    return found
 
 
 def _write(entries: npt.NDArray[Any]) -> None:
@@ -171,6 +211,20 @@ def _entries_of(run: int) -> npt.NDArray[Any]:
         low + 2**_PAGE_BITS - 1,
     )
     return np.frombuffer(b"".join(page for (page,) in pages), dtype=ENTRY)
+
+
+def _pages_of(sorted_prints: Prints) -> set[int]:
+    """The pages that may hold ids that begin with these bytes."""
+    pages: set[int] = set()
+    for run, prints in _runs().prints.items():
+        left = np.searchsorted(prints, sorted_prints, side="left")
+        hit = np.flatnonzero(prints[np.minimum(left, len(prints) - 1)] == sorted_prints)
+        hit = hit[left[hit] < len(prints)]
+        if len(hit):
+            right = np.searchsorted(prints, sorted_prints[hit], side="right") - 1
+            for first, last in zip(left[hit] // PAGE_ENTRIES, right // PAGE_ENTRIES, strict=True):
+                pages.update((run << _PAGE_BITS) + page for page in range(int(first), int(last) + 1))
+    return pages
 
 
 def _matching(pages: list[int], keys: npt.NDArray[np.uint64]) -> dict[bytes, int]:

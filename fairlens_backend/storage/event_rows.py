@@ -80,7 +80,11 @@ def _rows(
 ) -> Rows:
     at_us = np.frombuffer(numbers, dtype="<i8", count=n)
     minutes = at_us // MINUTE_US
-    places = np.flatnonzero((minutes >= first_minute) & (minutes < end_minute))
+    inside = (minutes >= first_minute) & (minutes < end_minute)
+    if details is not None and None in details.event_id:
+        # Of an erased row nothing is left that could be compared or explained; its cell is counted elsewhere.
+        inside &= np.array([one is not None for one in details.event_id])
+    places = np.flatnonzero(inside)
     cell = np.frombuffer(cells, dtype="<i4").astype(np.int64)[places]
     groups, within = np.divmod(cell, CELLS)
     outcome = within // _BINS

@@ -279,6 +279,7 @@ class Heartbeat(Base):
 from fairlens_backend.storage import (  # noqa: E402
     alert_tables,  # noqa: F401
     detail_tables,  # noqa: F401
+    erasure_tables,  # noqa: F401
     event_tables,  # noqa: F401
     job_tables,  # noqa: F401
     key_tables,  # noqa: F401
