@@ -37,6 +37,7 @@ from fairlens_backend.blueprints import (
     catalogue,
     compliance,
     drift,
+    erasures,
     evaluate,
     exposition,
     ingest,

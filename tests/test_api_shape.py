@@ -123,6 +123,9 @@ ROUTES = [
          {"attributes": []}),
     get("/v1/tenant/privacy", "admin", None),
     Route("PUT", "/v1/tenant/privacy", "admin", {"json": {"store_features": False}}, {"json": {"proxies": {"gender": "on"}}}),
+    post("/v1/erasures", "admin", {"event_ids": ["e"], "dry_run": True}, {"event_ids": []}),
+    get("/v1/erasures", "auditor", "cursor=none"),
+    get("/v1/erasures/<int:id>", "auditor", "/v1/erasures/0", path="/v1/erasures/{erasure_id}"),
     get("/v1/models/<string:id>/proxy_estimates", "monitor", "/v1/models/loan_model/proxy_estimates?window_hours=0",
         path="/v1/models/{proxied}/proxy_estimates?window_hours=2"),
     get("/v1/dead_letters", "admin", "cursor=none"),
@@ -199,9 +202,16 @@ def known(app: Flask, people: People, loan_model: dict[str, Any]) -> dict[str, s
         **alert_names(people),
         **jobs_of(people),
         "proxied": proxied(people),
+        "erasure_id": erased(people),
         "new_name": f"new-{people.tenant}",
         "refresh_token": people.monitor.refresh_token,
     }
+
+
+def erased(people: People) -> str:
+    """The number of an erasure that found nothing."""
+    done = assert_envelope(people.admin.post("/v1/erasures", {"event_ids": ["never-sent"]}), 200)
+    return str(done["erasure_id"])
 
 
 def dead_letter(people: People) -> str:

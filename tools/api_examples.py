@@ -11,6 +11,7 @@ from fairlens_backend.schemas.alerts import RESOLVE_EXAMPLE, ROUTE_EXAMPLE, SILE
 from fairlens_backend.schemas.audits import DRY_RUN_EXAMPLE, WINDOW_EXAMPLE
 from fairlens_backend.schemas.backtest import BACKTEST_EXAMPLE
 from fairlens_backend.schemas.checks import EVALUATE_EXAMPLE, REGISTER_EXAMPLE, SUBMIT_EXAMPLE
+from fairlens_backend.schemas.erasures import ERASURE_EXAMPLE
 from fairlens_backend.schemas.events import (
     ATTRIBUTES_EXAMPLE,
     EVENT_EXAMPLE,
@@ -69,6 +70,9 @@ EXAMPLES: tuple[Example, ...] = (
     Example("POST", "/api/submit_predictions", SUBMIT_EXAMPLE),
     Example("PUT", "/v1/tenant/privacy", PRIVACY_EXAMPLE),
     Example("GET", "/v1/tenant/privacy"),
+    Example("POST", "/v1/erasures", ERASURE_EXAMPLE),
+    Example("GET", "/v1/erasures", query={"limit": "20"}),
+    Example("GET", "/v1/erasures/{id}", values={"id": "1"}),
     Example("POST", "/v1/predictions/ingest", EVENT_TABLE_EXAMPLE),
     Example(
         "GET",
