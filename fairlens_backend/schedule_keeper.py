@@ -35,9 +35,11 @@ def put_schedule(tenant: str, model: str, wanted: ScheduleRequest, by: str, now:
     Raises
     ------
     NotFound : no such model
-    InvalidInput : a cron line, a time zone or a limit that is not possible
+    InvalidInput : a cron line, a time zone or a limit that is not possible, attributes or a version that a registered model
+        does not have
     """
     given = _columns(wanted)
+    schedule_settings.require_possible(tenant, model, wanted)
     zone = wanted.time_zone or ("UTC" if wanted.cron else config.current().audit_time_zone)
     timetable = Timetable(wanted.cron or config.current().audit_cron, zone)
     if not timetable.next_due(now):

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from fairlens_backend import config
+from fairlens_backend import config, model_registry
 from fairlens_backend.core.schedule import Timetable
-from fairlens_backend.errors import ConfigurationError, InvalidInput
+from fairlens_backend.errors import ConfigurationError, InvalidInput, NotFound
+from fairlens_backend.schemas.schedules import ScheduleRequest
 from fairlens_backend.storage.schedule_tables import Schedule
 
 
@@ -80,3 +81,30 @@ def wake_time(effective: Effective, after: datetime) -> datetime | None:
     """When the first window after a due time is to be audited: when it is over and what is on its way has come."""
     due = effective.timetable.next_due(after)
     return None if due is None else due + timedelta(seconds=config.current().audit_settle_s)
+
+
+def require_possible(tenant: str, model: str, wanted: ScheduleRequest) -> None:
+    """Refuse what the registered model does not have: its audits would all fail, or all be empty.
+
+    Raises
+    ------
+    InvalidInput : attributes that it does not declare, or a version that is not registered
+    """
+    try:
+        found = model_registry.get_model(model, tenant=tenant)
+    except NotFound:
+        return
+    if wanted.version is not None:
+        try:
+            found = model_registry.get_model(model, wanted.version, tenant=tenant)
+        except NotFound as error:
+            raise InvalidInput(error.message, field="version", got=wanted.version) from None
+    there = (found["declarations"].get("columns") or {}).get("protected") or []
+    unknown = [name for name in wanted.protected_attributes or [] if there and name not in there]
+    if unknown:
+        raise InvalidInput(
+            f"protected_attributes names {', '.join(unknown)}; {model} {found['version']} declares {', '.join(there)}.",
+            field="protected_attributes",
+            got=unknown,
+            expected=f"some of {', '.join(there)}",
+        )

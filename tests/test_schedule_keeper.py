@@ -75,6 +75,8 @@ def test_what_a_schedule_leaves_open_is_the_server_s() -> None:
         ({"cron": "* * *"}, "cron"),
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"settings": {"thresholds": {"beauty": 1.0}}}, "thresholds"),
+        ({"protected_attributes": ["sex", "height"]}, "protected_attributes"),
+        ({"version": "v9"}, "version"),
     ],
 )
 def test_what_is_not_possible_is_refused_by_name(wanted: dict[str, Any], field: str) -> None:

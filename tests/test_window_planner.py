@@ -363,7 +363,8 @@ def test_a_failure_anywhere_leaves_nothing_and_the_next_tick_does_it(
 
 
 def test_what_the_schedule_asks_for_and_nobody_counted_is_said_once_a_window() -> None:
-    """An attribute that no decision has: the window failed, with the reason, and the next one is tried."""
+    """An attribute of a model that declares none, which no decision has: the window failed, with the reason."""
+    register(columns={"decision": "hired"}, version="v0")
     schedule(protected_attributes=["height"])
     decide(3, women=10, men=20)
     decide(20, women=10, men=20)

@@ -5,7 +5,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from fairlens_backend import schedule_keeper, telemetry
 from fairlens_backend.auth import current_caller, require_role
-from fairlens_backend.blueprints._envelope import success
+from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
 from fairlens_backend.schemas._base import PageQuery
 from fairlens_backend.schemas.audits import ModelPath
@@ -63,7 +63,7 @@ def reset_schedule(path: ModelPath) -> Response:
 def list_schedules(query: PageQuery) -> Response:
     """A model is in it from its first decision on, or from when a schedule was set for it."""
     page = schedule_keeper.list_schedules(current_caller().tenant, query, telemetry.utc_now())
-    return success(page, f"{len(page['items'])} schedules.")
+    return success(page, counted(len(page["items"]), "schedule") + ".")
 
 
 @bp.get(
