@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from fairlens_backend import count_keeper
@@ -10,7 +10,7 @@ from fairlens_backend.audit_runner import Subject
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.labels import canonical_label
 from fairlens_backend.errors import InvalidInput
-from fairlens_backend.storage import audits
+from fairlens_backend.storage import audits, count_horizon
 from fairlens_backend.storage.audits import Counted
 from fairlens_backend.storage.session import read_snapshot
 
@@ -64,7 +64,8 @@ def read_window(
 
     Parameters
     ----------
-    start, end : whole minutes, the first included, the last not
+    start, end : whole minutes, the first included, the last not; a start of which only counts by the hour are left is
+        brought forward to its hour, which a remark tells
     version : None for all versions together
     attributes : None for those registered; of them, and where none are, those that all of the window was counted by
 
@@ -73,6 +74,7 @@ def read_window(
     InvalidInput : attributes were asked for that nothing in the window has together, or none are known
     """
     with read_snapshot():
+        asked, start = start, _begin_that_is_kept(start)
         series = count_keeper.window_series(subject.tenant, subject.model, start, end, version)
         found = list(audits.counted_between(subject.tenant, subject.model, start, end, version))
     there = [one.attributes for one, _ in series] + [tuple(one.counts["attributes"]) for one in found]
@@ -82,6 +84,10 @@ def read_window(
         _Part(one.version, one.attributes, table) for one, table in series if wanted <= set(one.attributes)
     ]
     taken = [one for one in found if wanted <= set(one.counts["attributes"])]
+    if start != asked:
+        remarks.append(
+            f"The window is counted from {start:%Y-%m-%d %H:%M} UTC: that far back counts are kept by the hour (MINUTE_COUNTS_DAYS)."
+        )
     remarks += _left_out(
         names,
         sum(table.total for one, table in series if not wanted <= set(one.attributes)),
@@ -98,6 +104,11 @@ def read_window(
     table = _summed(counted, taken, names)
     references, said = _references({**_declared_before(taken), **subject.reference_groups}, table)
     return WindowCounts(table, counted.total, taken, versions, references, [*remarks, *said])
+
+
+def _begin_that_is_kept(start: datetime) -> datetime:
+    minute = int(start.timestamp()) // 60
+    return start - timedelta(minutes=minute % 60) if minute < count_horizon.minutes_from() else start
 
 
 def _attributes(

@@ -8,6 +8,7 @@ import pytest
 
 from fairlens_backend import (
     audit_reader,
+    count_keeper,
     prediction_submission,
     window_auditor,
     window_counts_reader,
@@ -17,6 +18,7 @@ from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.schemas.checks import SubmitRequest
+from fairlens_backend.storage import count_horizon, session
 from fairlens_backend.window_auditor import MINUTE
 from tests.api import rows_of
 from tests.ingest_kit import NOW, brute_table, event, label, register, send
@@ -181,6 +183,22 @@ def test_a_window_of_an_old_version_alone_is_counted_by_what_it_has() -> None:
     found = audit()
     assert (found["protected_attributes"], found["sample_size"]) == (["sex"], 10)
     assert any("not by all of the registered sex, age" in one for one in found["remarks"])
+
+
+def test_a_window_that_begins_where_minutes_are_gone_begins_with_its_hour() -> None:
+    """Nothing that was asked for is missed, and a remark says from when on it is counted."""
+    register()
+    begin = (NOW - timedelta(days=40)).replace(minute=0, second=0)
+    for name, minutes in (("before", -1), ("first", 1), ("later", 61)):
+        send([event(name, timestamp=(begin + timedelta(minutes=minutes)).isoformat())])
+    asked = {"window_hours": 40 * 24 + 0.25}  # from a quarter past the hour on
+    assert audit(**asked)["sample_size"] == 1
+    count_keeper.compact(NOW)
+    with session.unit_of_work():
+        count_horizon.drop_minutes(int(NOW.timestamp()) // 60 - 60 * 24)
+    found = audit(**asked)
+    assert found["sample_size"] == 2
+    assert any(f"{begin:%Y-%m-%d %H:%M} UTC" in one for one in found["remarks"])
 
 
 def test_attributes_that_nobody_counted_are_refused_with_those_there_are() -> None:
