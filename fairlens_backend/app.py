@@ -42,6 +42,7 @@ from fairlens_backend.blueprints import (
     exposition,
     ingest,
     jobs,
+    keys,
     ledger,
     models,
     operations,
@@ -82,6 +83,7 @@ BLUEPRINTS = (
     privacy,
     erasures,
     admin,
+    keys,
 )
 DESCRIPTION = """Watches the decisions of deployed models and tells people, with evidence that others can check,
 that a model has become unfair, or is about to. Every JSON answer has the same envelope; `message` is for people,

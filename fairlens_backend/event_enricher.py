@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from fairlens_backend import config, erasure_keys, privacy_keeper, security_utils, telemetry
 from fairlens_backend.core.enrich.attribute_groups import RACE, SEX
 from fairlens_backend.core.enrich.pii_columns import ColumnScanner, Scanned
@@ -80,6 +82,9 @@ class Enricher:
         kept = keep_features and self.privacy.store_features and config.current().store_features
         features: Any = some.features if kept else {}
         tags: Any = some.tags if kept else {}
+        ids = list(some.event_id)
+        if self.tokeniser.has_former:
+            features, tags, ids = [self._renewed(one) for one in (features, tags, ids)]
         columns = [_as_columns(table) for table in (features, tags)]
         scanned = Scanned(set(range(n)), [{}, {}])
         if columns[0] is not None and columns[1] is not None:
@@ -100,7 +105,6 @@ class Enricher:
                 continue
             if new is not document:
                 tokenised[i] = new
-        ids = list(some.event_id)
         for i, new in tokenised.items():
             ids[i] = str(new["event_id"])
         details = Details(
@@ -173,6 +177,13 @@ class Enricher:
             self._opened(value) if type(value) is str and value.startswith("tok_") else _plain(value)
             for value in found
         ]
+
+    def _renewed(self, table: Any) -> Any:
+        """The same with tokens of a former key, which somebody sends back, as tokens of the one in use."""
+        packed = msgspec.json.encode(table)
+        text = packed.decode() if b"tok_" in packed else ""
+        new = self.tokeniser.renewed(text)
+        return table if new == text else msgspec.json.decode(new)
 
     def _opened(self, token: str) -> str | None:
         try:

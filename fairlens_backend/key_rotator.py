@@ -245,3 +245,20 @@ def _require_rest(rotated_at: datetime, now: datetime) -> None:
             " then a writer that was held up may still use them.",
             field="kind",
         )
+
+
+def in_words(done: dict[str, Any]) -> str:
+    """A rotation in a sentence."""
+    if done["kind"] == "master":
+        if not done["wrapped"]:
+            return "Both master keys open every key already. Start the servers with the new one alone, then retire the old one."
+        return (
+            f"{done['wrapped']} keys are wrapped by both master keys now. Start the servers with the new one alone, "
+            "then retire the old one."
+        )
+    told = f"The {done['kind']} key of version {done['version']} is in use"
+    if done["job"] is not None:
+        return f"{told}; the job {done['job']['job_id']} writes anew what older ones made."
+    if done.get("revoked"):
+        return f"{told}; every login has ended."
+    return f"{told}."

@@ -119,6 +119,11 @@ def is_changing() -> bool:
     return bool(rows) and len(key_wrapping.parts(rows[0].wrapped_key or "")) > 1
 
 
+def count_wrapped_twice() -> int:
+    """How many keys two master keys open now. In the caller's snapshot."""
+    return sum(len(key_wrapping.parts(one.row.wrapped_key)) > 1 for one in _everything())
+
+
 def _give_up(lost: list[_Wrapped], now: datetime) -> dict[str, int]:
     """Destroy what nothing opens any more. The root comes first: what is made after it is wrapped beside it."""
     found = dict.fromkeys(

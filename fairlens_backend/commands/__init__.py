@@ -13,6 +13,7 @@ from fairlens_backend.commands import (
     export_evidence,
     metrics,
     rebuild_counts,
+    rotate_key,
     verify,
     worker,
 )
@@ -25,6 +26,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     export_evidence,
     metrics,
     rebuild_counts,
+    rotate_key,
     verify,
     worker,
 )

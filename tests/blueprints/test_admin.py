@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from fairlens_backend import compliance_logger, credentials, evidence_files, security_utils
+from fairlens_backend import compliance_logger, credentials, evidence_files, key_rotator
 from tests import accounts_app
 from tests import evidence_kit as kit
 from tests.accounts_app import PASSWORD, assert_envelope, bearer
@@ -193,16 +193,16 @@ def test_a_key_is_revoked_by_its_own_tenant_only(client: FlaskClient) -> None:
 
 
 def test_reset_key_rotates_for_the_operator(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer counts the texts encrypted again; the desk is told who asked."""
+    """The answer counts the texts encrypted again and names the job; the desk is told who asked."""
     asked: list[str] = []
 
-    def rotate(by: str, now: Any) -> int:
+    def rotate(by: str, now: Any) -> dict[str, Any]:
         asked.append(by)
-        return 3
+        return {"reencrypted": 3, "job": {"job_id": "job_1"}}
 
-    monkeypatch.setattr(security_utils, "rotate_data_key", rotate)
+    monkeypatch.setattr(key_rotator, "rotate_data_now", rotate)
     data = assert_envelope(client.post("/api/admin/reset_key", headers=bearer("admin")), 200)
-    assert (data, asked) == ({"rotated": True, "reencrypted": 3}, ["admin"])
+    assert (data, asked) == ({"rotated": True, "reencrypted": 3, "job_id": "job_1"}, ["admin"])
 
 
 @pytest.mark.parametrize("address", ["/api/admin/reset_key", "/api/admin/acknowledge_damage"])

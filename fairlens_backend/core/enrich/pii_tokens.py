@@ -96,6 +96,11 @@ class PiiTokeniser:
         self._limits = limits
         self.known_rules: dict[str, Rule] = {}
 
+    @property
+    def has_former(self) -> bool:
+        """Whether tokens of a former key may be met."""
+        return bool(self._former)
+
     def tokenise(self, document: Any) -> Tokenised:
         """A document of dicts, lists, texts, numbers, truth values and None, with its personal data as tokens.
 
