@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from fairlens_sdk import _adapters, _engine, _lifecycle
@@ -151,19 +150,31 @@ class FairLensClient:
     def log_predictions_batch(self, events: Iterable[Mapping[str, Any]]) -> list[str]:
         """Report up to 500 decisions: mappings with the arguments of `log_prediction`. Returns their ids in order.
 
-        More than 500 raise a ValueError when `strict`; otherwise those beyond are dropped as `invalid`, and counted.
+        One that is no such mapping is dropped as `invalid` and has an id too. More than 500 raise a ValueError when `strict`;
+        otherwise those beyond are dropped as `invalid`, and counted where the events have a length.
         """
         ids: list[str] = []
         try:
             for i, event in enumerate(events):
                 if i >= MAX_BATCH:
+                    self._engine.counters.drop(
+                        "invalid", len(events) - i - 1 if isinstance(events, Sequence) else 0
+                    )
                     raise NotPlain("events", f"more than {MAX_BATCH} in one call")
-                ids.append(self.log_prediction(**event))
-        except Exception:  # broad: as above; an event that is no mapping, an iterator that fails
-            self._engine.counters.drop("invalid")
+                ids.append(self._log(event))
+        except Exception:  # broad: as above; an iterator that fails
             if self._strict:
                 raise
+            self._engine.counters.drop("invalid")
         return ids
+
+    def _log(self, event: Mapping[str, Any]) -> str:
+        try:
+            return self.log_prediction(**event)
+        except TypeError:  # no mapping, or it names what is no argument
+            if self._strict:
+                raise
+            return self.log_prediction({}, None)  # an id, and counted as invalid
 
     def log_ground_truth(self, event_id: str, label: Any) -> None:
         """Report what turned out to be true of an earlier decision, or of one whose event is still on its way."""
@@ -198,20 +209,15 @@ class FairLensClient:
         label, score, threshold = prediction, None, None
         # isinstance asks the registry of abstract classes, 0.4 µs: only what is no dict goes there.
         if type(prediction) is dict or isinstance(prediction, Mapping):
-            label, score, threshold = (
-                prediction["label"],
-                prediction.get("score"),
-                prediction.get("threshold"),
-            )
+            label, score = prediction["label"], prediction.get("score")
+            threshold = prediction.get("threshold")
             if score is not None:
                 score = number(score, "score", strict)
             if threshold is not None:
                 threshold = number(threshold, "threshold", strict)
             if strict and not _PREDICTION_KEYS.issuperset(prediction):
                 raise NotPlain("prediction", "label, score and threshold, no other key")
-        at: Any = now_ns
-        if timestamp is not None:
-            at = instant_text(timestamp, self._strict) or now_ns
+        at: Any = now_ns if timestamp is None else instant_text(timestamp, strict) or now_ns
         if type(label) not in _LABELS:
             label = scalar(label, "label")
         if truth is not None and type(truth) not in _LABELS:
@@ -250,8 +256,7 @@ class FairLensClient:
         """Rows of a frame, for the adapters."""
         engine = self._engine
         engine.start()
-        length = engine.queue.offer(block, block.n, weight)
-        if not length:
+        if not engine.queue.offer(block, block.n, weight):
             engine.counters.drop("closed" if engine.queue.closed else "queue_full", block.n)
         else:
             engine.wake.set()
@@ -285,9 +290,7 @@ class FairLensClient:
     def __enter__(self) -> FairLensClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def forked(self) -> None:

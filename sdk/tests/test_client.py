@@ -216,6 +216,17 @@ def test_five_hundred_a_call_and_no_more(server: Server, connect: Connect) -> No
         connect(server, strict=True).log_predictions_batch(events)
 
 
+def test_a_wrong_event_of_a_batch_costs_no_other(server: Server, connect: Connect) -> None:
+    """Ids stand at the places of their events; what is dropped is counted one by one."""
+    client = connect(server)
+    good: dict[str, Any] = {"features": {"a": 1}, "prediction": 1}
+    ids = client.log_predictions_batch([good, {"features": {}, "predicted": 1}, 5, good])  # type: ignore[list-item]
+    client.log_predictions_batch([good] * 503)
+    assert client.flush()
+    assert len(set(ids)) == 4 and {ids[0], ids[3]} < server.kept and len(server.kept) == 502
+    assert client.stats().dropped == {"invalid": 2 + 3}
+
+
 def test_a_full_queue_refuses_and_counts(connect: Connect) -> None:
     """Events and bytes are bounded; what is refused was never accepted."""
     url = f"http://127.0.0.1:{closed_port()}"
