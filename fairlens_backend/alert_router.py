@@ -77,7 +77,8 @@ def destination(tenant: str, key: str) -> Destination:
     with read_snapshot():
         row = alert_routes.find(tenant, int(key.removeprefix(ROUTE)))
         if row is None:
-            raise NotFound("the route was deleted")
+            number = key.removeprefix(ROUTE)
+            raise NotFound(f"There is no route {number}; it may have been deleted.", id=int(number))
         name, channel, sealed = row.name, row.channel, row.encrypted_target
     return Destination(key, name, CHANNELS[channel], json.loads(decrypt_text(sealed)))
 

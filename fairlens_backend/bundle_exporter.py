@@ -54,20 +54,21 @@ def export(
 
     Parameters
     ----------
-    since, until : aware; audits that were completed from the first (included) to the second (not included)
+    since, until : aware; audits that were completed from the first (included) to the second (not included), or to `now`
     write : takes the file's bytes, piece by piece
     by : name of the account that exports; the ledger keeps its number
     earlier_sizes : sizes of heads that the reader has: the bundle shows the tree at these too, so that they can be compared
 
     Returns
     -------
-    dict of audits, entries, heads, lines, bytes, sha256 (of the whole file), tree_size
+    dict of audits, since, until, entries, heads, lines, bytes, sha256 (of the whole file), tree_size
 
     Raises
     ------
     InvalidInput : the range is empty
     NotFound : no audit of this model was ever completed
     """
+    until = min(until, now)  # what is not over yet may still get audits
     if since >= until:
         raise InvalidInput(
             f"from is {since.isoformat()}, to {until.isoformat()}; from must be before to.",
@@ -107,6 +108,8 @@ def export(
     telemetry.log("EVIDENCE_EXPORTED", tenant=tenant, model=model, audits=audits, tree_size=size)
     return {
         "audits": audits,
+        "since": header.since,
+        "until": header.until,
         "entries": len(wanted),
         "heads": file.heads,
         "lines": file.lines,

@@ -19,6 +19,7 @@ from fairlens_backend.core.signed_note import VerifierKey
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.evidence_bundle import (
     FORMAT_VERSION,
+    START,
     End,
     Head,
     Header,
@@ -122,11 +123,19 @@ class _Reading:
             if ended:
                 raise Wrong(f"Line {number} stands after the end of the bundle.")
             content = line[:-1]
+            if number == 1 and not content.startswith(START):
+                raise Wrong("The file is no evidence bundle: it does not begin as one.")
+            if content.endswith(b"\r"):
+                raise Wrong(
+                    "The file's line ends were changed, as by a mail program: ask for it again, as .gz."
+                )
             if is_leaf(content):
                 self._leaf(content, number, lines)
             else:
                 ended = self._line(content, number, digest.digest())
             digest.update(line)
+        if number == 0:
+            raise Wrong("The file is empty.")
         if not ended:
             raise Wrong(
                 f"The file is cut off: after {number} lines, entry {self.fold.size - 1}, its end is missing."
@@ -150,11 +159,7 @@ class _Reading:
     def _line(self, content: bytes, number: int, above: bytes) -> bool:
         read = read_line(content, number)
         if (number == 1) != isinstance(read, Header):
-            raise Wrong(
-                "The file is no evidence bundle: it does not begin as one."
-                if number == 1
-                else f"Line {number} was altered: a bundle begins once."
-            )
+            raise Wrong(f"Line {number} was altered: a bundle begins once.")
         if isinstance(read, Header):
             self._header(read)
         elif isinstance(read, Hidden):

@@ -18,6 +18,7 @@ from fairlens_backend.core.merkle import HASH_BYTES
 from fairlens_backend.errors import FairLensError
 
 FORMAT_VERSION: Final = 1
+START: Final = b'{"fairlens_evidence":'
 LEAF_START: Final = len('{"hash":"') + 2 * HASH_BYTES + len('","leaf":')
 """where in a line of an entry its bytes begin; they end before the last character"""
 
@@ -79,7 +80,7 @@ class _EndLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 Line = Header | Hidden | Head | End
 _KINDS: Final[tuple[tuple[bytes, Any], ...]] = (
-    (b'{"fairlens_evidence":', msgspec.json.Decoder(Header)),
+    (START, msgspec.json.Decoder(Header)),
     (b'{"hidden":', msgspec.json.Decoder(_HiddenLine)),
     (b'{"head":', msgspec.json.Decoder(Head)),
     (b'{"end":', msgspec.json.Decoder(_EndLine)),

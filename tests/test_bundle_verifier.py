@@ -354,3 +354,21 @@ def test_what_is_no_bundle(database: Any) -> None:
     """Other files are said to be none."""
     for lines in ([], [b"hello\n"], [b"{}\n"], [b'{"head":"x"}\n'], [b"\xff\xfe\n"], [b"no newline"]):
         assert checked(lines).finding is not None
+
+
+def test_what_is_no_bundle_is_said(bundle: Lines) -> None:
+    """Another file, an empty one, and one whose line ends a mail program changed: each in words that help."""
+    assert checked([b"a key\n"]).finding == "The file is no evidence bundle: it does not begin as one."
+    assert checked([]).finding == "The file is empty."
+    assert "line ends were changed" in str(checked([line[:-1] + b"\r\n" for line in bundle]).finding)
+
+
+def test_an_export_of_what_is_not_over_ends_now(history: None) -> None:
+    """Audits may still come in the rest of the range, so the bundle does not say that it has all of it."""
+    pieces: list[bytes] = []
+    done = bundle_exporter.export("acme", "hiring", at(0), at(10_000), pieces.append, at(500))
+    header = checked(b"".join(pieces).splitlines(keepends=True)).header
+    assert header is not None
+    assert header.until == done["until"] == "2026-03-02T08:20:00.000000Z"
+    with pytest.raises(InvalidInput):
+        bundle_exporter.export("acme", "hiring", at(600), at(700), pieces.append, at(500))

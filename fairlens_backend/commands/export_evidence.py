@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="2026-03-01 or 2026-03-01T06:00:00Z",
     )
-    add("--to", dest="until", type=moment, metavar="TIME", help="not included (default: now)")
+    add("--to", dest="until", type=moment, metavar="TIME", help="not included (default, and at most: now)")
     add("--output", required=True, type=Path, metavar="FILE", help="ending in .gz it is compressed")
     add("--tenant", default="default", help="whose model (default: default)")
     add(
@@ -65,8 +65,8 @@ def run(wanted: argparse.Namespace) -> int:
             earlier_sizes=sizes,
         )
     write(
-        f"{wanted.output}: {done['audits']} audits of {wanted.model}, {done['bytes']:,} bytes,"
-        f" SHA-256 of the lines {done['sha256']}.\n"
+        f"{wanted.output}: {done['audits']} audits of {wanted.model} from {done['since']} to {done['until']},"
+        f" {done['bytes']:,} bytes, SHA-256 of the lines {done['sha256']}.\n"
         f"Check it with: fairlens verify {wanted.output} --key KEY, with the key of GET /v1/ledger/key.\n"
     )
     return PASSED

@@ -84,7 +84,7 @@ class SilenceRequest(Body):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.hours is None) == (self.until is None):
-            raise ValueError("has not exactly one of hours and until, which was expected")
+            raise ValueError("must have one of hours and until, and not both")
         return self
 
 
@@ -184,5 +184,5 @@ class AlertTestRequest(Body):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.channel is None) == (self.route_id is None):
-            raise ValueError("has not exactly one of channel and route_id, which was expected")
+            raise ValueError("must have one of channel and route_id, and not both")
         return self

@@ -115,6 +115,13 @@ def _problem(path: tuple[Any, ...], found: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "literal_error":
         choices = context["expected"]
         return _described(path, found, f"one of {choices}" if "," in choices else choices)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        path = (*path, context["discriminator"].strip("'"))
+        tag = value.get(path[-1]) if isinstance(value, dict) else None
+        choices = context.get("expected_tags")
+        if choices is None:
+            return _made(_name(path), None, "a value", f"{_name(path)} is missing.")
+        return _described(path, {"input": tag}, f"one of {choices}")
     if kind in ("value_error", "assertion_error"):
         expected = str(context.get("error", found["msg"]))
         return _made(name, _echo(path, value), expected, f"{name} {expected}.")

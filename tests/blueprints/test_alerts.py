@@ -171,7 +171,7 @@ def test_a_route_is_kept_encrypted_and_its_secret_shown_to_nobody(people: People
     [
         ({"channel": "slack", "url": "ftp://x"}, "target.slack.url"), ({"channel": "pagerduty", "routing_key": "short"}, "target.pagerduty.routing_key"),
         ({"channel": "email", "to": ["a@b.c\r\nBcc: d@e.f"]}, "target.email.to.0"), ({"channel": "email", "to": ["ann@example.org"]}, "target.smtp"),
-        ({"channel": "fax", "to": ["1"]}, "target"), ({"channel": "webhook", "url": "https://x.example", "secret": "short"}, "target.webhook.secret"),
+        ({"channel": "fax", "to": ["1"]}, "target.channel"), ({"to": ["1"]}, "target.channel"), ({"channel": "webhook", "url": "https://x.example", "secret": "short"}, "target.webhook.secret"),
         ({"channel": "email", "to": ["a@b.c"], "smtp": {"host": "m", "sender": "a@b.c", "security": "none", "username": "u", "password": "p"}}, "target.email.smtp"),
     ],
 )  # fmt: skip
@@ -217,6 +217,9 @@ def test_a_test_message_says_what_really_happened(people: People, others: People
     details = assert_envelope(people.admin.post("/v1/alerts/test", {"channel": "slack"}), 404, "not_found")
     assert details["channel"] == "slack"
     assert_envelope(others.admin.post("/v1/alerts/test", {"route_id": number}), 404, "not_found")
+    none = people.admin.post("/v1/alerts/test", {"route_id": 999_999})
+    assert_envelope(none, 404, "not_found")
+    assert none.get_json()["message"] == "There is no route 999999; it may have been deleted."
 
 
 def test_dead_letters_are_listed_sent_again_and_deleted(
