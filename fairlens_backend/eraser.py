@@ -39,7 +39,7 @@ def erase(
     now: datetime,
     *,
     dry_run: bool = False,
-    budget_s: float = BUDGET_S,
+    budget_s: float | None = None,
     elapsed: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """Erase what is kept of some events, or of all events that hold a personal value; as `read` gives it.
@@ -52,7 +52,7 @@ def erase(
         "text"}: a field's name and the value as events had it; neither is kept)
     by : the account that asks; None for none
     dry_run : only look, and say what would be erased
-    budget_s, elapsed : seconds to work for before the answer, by a clock that only grows
+    budget_s, elapsed : seconds to work for before the answer (None: `BUDGET_S`), by a clock that only grows
 
     Raises
     ------
@@ -79,7 +79,7 @@ def erase(
         arguments = {"erasure_id": row.id}
         job = job_runner.enqueue(tenant, erasure_steps.ERASE, arguments, by=by or "command", now=now)
         row.job_id = job["job_id"]
-    begun = elapsed()
+    begun, budget_s = elapsed(), BUDGET_S if budget_s is None else budget_s
     while row.finished_at is None:
         row = erasure_steps.step(tenant, row.id, now)
         if elapsed() - begun >= budget_s:
@@ -180,7 +180,7 @@ def _event_ids(ids: Sequence[str]) -> list[str]:
     return distinct
 
 
-def _token_of(tenant: str, value: Mapping[str, str], now: datetime) -> str:
+def _token_of(tenant: str, value: Mapping[str, Any], now: datetime) -> str:
     """The one token that an event with this value would be kept with. No message repeats the value."""
     tokeniser = Enricher.of(tenant, now).tokeniser
     try:

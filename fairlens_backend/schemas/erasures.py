@@ -17,7 +17,9 @@ class PersonalValue(Body):
     field: Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)] = Field(
         description="the name of the field that it stood in, such as email; it decides how the value is read"
     )
-    text: Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_NUL)]
+    text: Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_NUL)] | int = Field(
+        description="as the events had it; a number where they have one"
+    )
 
 
 class ErasureRequest(Body):

@@ -81,7 +81,7 @@ def find(digests: Sequence[bytes]) -> npt.NDArray[np.int64]:
         there = _matching(sorted(pages), np.unique(keys))
         for i, digest in enumerate(digests):
             places[i] = there.get(digest, NOT_SEEN)
-    unseen = np.flatnonzero(places == NOT_SEEN)
+    unseen = np.flatnonzero(places == NOT_SEEN).tolist()
     erased = erased_ids.known([digests[i] for i in unseen])
     if erased:
         places[unseen] = [ERASED if digests[i] in erased else NOT_SEEN for i in unseen]
