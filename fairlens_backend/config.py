@@ -53,6 +53,8 @@ CHANNEL_NEEDS = {
     "email": ("ALERT_EMAIL_TO", "SMTP_HOST", "SMTP_FROM"),
 }
 """What each channel of alerts needs; the first of them turns it on."""
+BEGINS = ("WEBHOOK_URL", "WEBHOOK_SECRET", "ALERT_SLACK_URL", "ALERT_PAGERDUTY_KEY", "ALERT_EMAIL_TO")
+"""settings that are for the channel alone: with one of them, all that it needs must be there"""
 
 PROVIDED = ("FERNET_KEY", "LEDGER_KEY")
 """secrets that a key provider may hold in place of the environment"""
@@ -227,9 +229,10 @@ def _alert_problems(settings: Settings) -> list[str]:
     ]
     for channel, needs in CHANNEL_NEEDS.items():
         missing = [name for name in needs if not getattr(settings, name.lower())]
-        begun = getattr(settings, needs[0].lower())
+        # A secret is for one thing only: without its address nothing would be sent, and nobody told.
+        begun = [name for name in needs if name in BEGINS and getattr(settings, name.lower())]
         if missing and (begun or channel in chosen):
-            why = f"ALERT_CHANNELS has {channel}" if channel in chosen else f"{needs[0]} is set"
+            why = f"ALERT_CHANNELS has {channel}" if channel in chosen else f"{begun[0]} is set"
             how = f" Make one with: {HOW_TO_MAKE['JWT_SECRET']}" if "WEBHOOK_SECRET" in missing else ""
             problems.append(f"{why} without {', '.join(missing)}.{how}")
     if bool(settings.smtp_username) != bool(settings.smtp_password):

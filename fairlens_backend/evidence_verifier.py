@@ -21,7 +21,7 @@ NAMES = {
     "row": "the row in the database",
     "line": "the line in the compliance log",
     "chain": "the link to the neighbouring records",
-    "anchor": "the anchor",
+    "anchor": "the anchor (simulated)",
     "alert_text": "the encrypted alert text",
     "audit": "the stored audit",
     "ledger": "the ledger",
@@ -45,7 +45,7 @@ def verify_record(record_id: str, tenant: str = "default") -> dict[str, Any]:
     Returns
     -------
     dict of record_id, valid, pending (its line and anchor are still to be written), parts {row, line, chain, anchor, alert_text,
-    audit, ledger: {ok, reason}}, failed (names of parts), message (a sentence that names what was altered)
+    audit, ledger: {ok, reason}; of the anchor also simulated}, failed (names of parts), message (a sentence that names what was altered)
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _check(row: FairnessCheck | None, lines: list[bytes], record_id: str) -> tup
         "row": _part(row_fault),
         "line": _part(None if pending else line_fault, pending=pending),
         "chain": _part(_chain_fault(right)),
-        "anchor": _anchor_part(right),
+        "anchor": {**_anchor_part(right), "simulated": True},
         "alert_text": _part(_alert_fault(right, row)),
         "audit": _part(_audit_fault(right)),
         "ledger": _part(ledger_reader.fault_of_record(right.record, right.hash_value)),
@@ -261,5 +261,5 @@ def _sentence(record_id: str, parts: dict[str, Part], failed: list[str], pending
         named = "; ".join(f"{NAMES[name]}: {parts[name]['reason']}" for name in failed)
         return f"Record {record_id} is not as it was recorded. Altered: {named}."
     if pending:
-        return f"Record {record_id} is unaltered; its line and anchor are still to be written."
-    return f"Record {record_id} is unaltered: row, line, chain, anchor, alert text, audit and ledger agree."
+        return f"Record {record_id} is unaltered; its line and (simulated) anchor are still to be written."
+    return f"Record {record_id} is unaltered: row, line, chain, anchor (simulated), alert text, audit and ledger agree."

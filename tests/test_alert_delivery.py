@@ -320,7 +320,8 @@ def test_what_waits_for_a_deleted_route_is_a_dead_letter(receiver: Receiver) -> 
         alert_router.delete_route(TENANT, number, "ann")
         assert deliver_due(NOW)["dead"] == 1 and other.received == []
         (dead,) = alert_delivery.list_dead(TENANT, 5, None)["items"]
-        assert dead["last_error"] == "the route was deleted" and dead["target"] == f"route:{number}"
+        assert dead["last_error"] == f"There is no route {number}; it may have been deleted."
+        assert dead["target"] == f"route:{number}"
 
 
 def test_a_message_that_cannot_be_made_holds_up_nobody(receiver: Receiver) -> None:

@@ -24,6 +24,7 @@ def load(**given: str) -> config.Settings:
         ({"ALERT_CHANNELS": "email"}, "ALERT_CHANNELS has email without ALERT_EMAIL_TO, SMTP_HOST, SMTP_FROM"),
         ({"ALERT_CHANNELS": "fax"}, "ALERT_CHANNELS names fax; there are"),
         ({"WEBHOOK_URL": "https://x.example"}, "WEBHOOK_URL is set without WEBHOOK_SECRET. Make one with"),
+        ({"WEBHOOK_SECRET": "a secret of the receiver"}, "WEBHOOK_SECRET is set without WEBHOOK_URL"),
         ({"ALERT_EMAIL_TO": "a@example.org"}, "ALERT_EMAIL_TO is set without SMTP_HOST, SMTP_FROM"),
         ({**MAIL, "SMTP_USERNAME": "u"}, "SMTP_USERNAME and SMTP_PASSWORD belong together"),
         ({**MAIL, "SMTP_USERNAME": "u", "SMTP_PASSWORD": "p", "SMTP_SECURITY": "none"}, "in the clear"),

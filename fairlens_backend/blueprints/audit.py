@@ -46,7 +46,7 @@ def audit_history(query: HistoryQuery) -> Response:
 )
 @require_role("auditor")
 def verify_alert(path: RecordPath) -> Response:
-    """Recomputes every hash and names the part that fails: row, line, chain, anchor, alert text, audit, ledger."""
+    """Recomputes every hash and names the part that fails: row, line, chain, simulated anchor, alert text, audit, ledger."""
     verdict = compliance_logger.verify_record(path.record_id, current_caller().tenant)
     return success(verdict, verdict["message"])
 

@@ -63,6 +63,8 @@ def test_a_record_verifies_in_all_its_parts(people: People, records: list[dict[s
         verdict = assert_envelope(people.auditor.get(f"/api/verify_alert/{record['record_id']}"), 200)
         assert (verdict["valid"], verdict["failed"], verdict["pending"]) == (True, [], False)
         assert {name for name, part in verdict["parts"].items() if part["ok"]} == set(verdict["parts"])
+        assert verdict["parts"]["anchor"]["simulated"] is True
+        assert "anchor (simulated)" in verdict["message"]
 
 
 def test_reading_an_alert_is_recorded(people: People, records: list[dict[str, Any]]) -> None:
