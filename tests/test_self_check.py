@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from fairlens_backend import config, ledger_keeper, ledger_reader, self_check, trend_analyzer
+from fairlens_backend import config, ledger_keeper, ledger_reader, self_check, trend_analyzer, window_auditor
 from fairlens_backend.bundle_entries import read_entry
 from fairlens_backend.core.merkle import leaf_hash
+from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.storage import ledger
 from fairlens_backend.storage.session import current_session, is_postgresql, read_snapshot, unit_of_work
+from tests.ingest_kit import register
 from tests.ledger_kit import at, audit, other
 
 HOUR = timedelta(hours=1)
@@ -69,6 +71,15 @@ def test_an_untouched_ledger_is_right(history: None) -> None:
     stated = [one["body"]["figures"] for one in leaves if one["type"] == "AUDIT_COMPLETED"]
     assert (found["status"], found["entries"], found["audits"]) == ("ok", size, 12)
     assert found["figures"] == sum(figure["basis"] == "counts" for figures in stated for figure in figures)
+
+
+def test_an_audit_of_an_empty_window_is_no_fault(database: Any) -> None:
+    """Data that stopped coming is audited as UNKNOWN, and its entry is as good as any other."""
+    register()
+    for day in (0, 1):
+        window_auditor.audit_window("acme", "hiring", WindowAuditRequest(), at(day * 1440))
+    found = until_ended(3000)
+    assert (found["status"], found["audits"]) == ("ok", 2)
 
 
 def test_a_round_is_read_in_steps_and_again_after_an_hour(history: None) -> None:

@@ -115,6 +115,8 @@ def _references(
     if declared is not None:
         wanted = (canonical_label(declared),)
         return np.full(len(n), labels.index(wanted) if wanted in labels else -1, dtype=np.int64)
+    if not labels:  # of audits of nothing
+        return np.full(len(n), -1, dtype=np.int64)
     sizes = n.sum(axis=(2, 3, 4))
     rates = np.nan_to_num(GroupRates(n.sum(axis=4)).selection, nan=-1.0)
     candidates = np.broadcast_to(known, sizes.shape)

@@ -52,5 +52,12 @@ def test_a_batch_has_the_engines_figures(seed: int, declared: dict[str, str]) ->
         assert seen == {pair for pair in every if pair[1] != "temporal_drift_index"}
 
 
+def test_audits_of_nothing_have_no_figures() -> None:
+    """A window without decisions has no groups at all; every figure of it is unknown, as the engine says."""
+    layout = Layout(("sex", "race"), (), ("sex", "race"), (), Policy().min_group_size)
+    found = list(figures(layout, cells_of(layout, [[], []])))
+    assert found and all(np.isnan(one.value).all() and len(one.value) == 2 for one in found)
+
+
 def _places(declared: dict[str, str]) -> list[tuple[int, str]]:
     return [(("sex", "race").index(name), group) for name, group in declared.items()]
