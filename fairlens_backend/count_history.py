@@ -1,9 +1,9 @@
 """The decisions of a model counted anew, hour by hour or day by day, whether an audit was made of them or not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from fairlens_backend import count_keeper, window_counts_reader
@@ -90,11 +90,30 @@ def count(
     taken = wanted[-most:] if most else []
     windows = []
     with read_snapshot():
+        days = _days_of(subject, taken[0][0], taken[-1][1]) if taken else set()
         for number, (start, end) in enumerate(taken):
-            windows.append(_window(subject, start, end, attributes))
+            if days.isdisjoint(_days(start, end)):  # what nobody decided in costs nothing to read
+                windows.append(CountedWindow(start, end, CountTable.empty(tuple(attributes))))
+            else:
+                windows.append(_window(subject, start, end, attributes))
             if progress is not None:
                 progress(number + 1, len(taken))
     return History(windows, len(wanted) - len(taken))
+
+
+def _days_of(subject: Subject, since: datetime, until: datetime) -> set[date]:
+    """The days (UTC) of which decisions or submissions of a model may be there."""
+    found = {
+        at.astimezone(UTC).date() for at in audits.submitted_at(subject.tenant, subject.model, since, until)
+    }
+    with suppress(NotFound):
+        found |= set(count_keeper.counted_days(subject.tenant, subject.model))
+    return found
+
+
+def _days(start: datetime, end: datetime) -> Iterator[date]:
+    first, last = start.date(), (end - timedelta.resolution).date()
+    return (first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
 def _window(subject: Subject, start: datetime, end: datetime, attributes: Sequence[str]) -> CountedWindow:

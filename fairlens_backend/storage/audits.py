@@ -70,6 +70,18 @@ def counted_between(
         yield Counted(*row)
 
 
+def submitted_at(tenant: str, model: str, since: datetime, until: datetime) -> Sequence[datetime]:
+    """When the submissions of a model from `since`, included, to `until`, not, were made."""
+    wanted = select(Audit.created_at).where(
+        Audit.tenant == tenant,
+        Audit.model == model,
+        Audit.submitted == true(),
+        Audit.created_at >= since,
+        Audit.created_at < until,
+    )
+    return current_session().scalars(wanted).all()
+
+
 def newest(tenant: str, model: str, since: datetime, limit: int) -> Iterator[tuple[Any, Any]]:
     """Result and counts of a model's newest audits since a time, at most `limit`, a few at a time."""
     wanted = (
