@@ -100,7 +100,7 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
         "checks_per_series": newest,
         "cut": counted is None and any(_is_cut(found, since, newest) for found in rows.values()),
         "status": "ok" if known else "insufficient_data",
-        "reason": None if known else _nothing(model, days, shown),
+        "reason": None if known else _nothing(model, days, shown, counted is not None),
         "series": [
             # What was said of checks long past is no answer about a window that has none.
             analyse(series, grain=grain, shown_since=since) if part.known else analyse(part, grain=grain)
@@ -198,13 +198,14 @@ def _series(model: str, attribute: str, metric: str, rows: Sequence[Figure]) -> 
     return Series(model, attribute, metric, threshold, described.breached_when, checks)
 
 
-def _nothing(model: str, days: float, shown: Iterable[Series]) -> str:
+def _nothing(model: str, days: float, shown: Iterable[Series], counted: bool) -> str:
     checks = max((len(one.checks) for one in shown), default=0)
+    hint = "" if counted else " With grain=hour or day, decisions are counted that no audit saw."
     window = f"the last {days:g} day{'' if days == 1 else 's'}"
     said = (
         f"None of {checks} checks has a value in {window}" if checks else f"No audit of {model} in {window}"
     )
-    return f"{said}: whether it drifts is unknown, which does not mean fair."
+    return f"{said}: whether it drifts is unknown, which does not mean fair.{hint}"
 
 
 def _decompositions(

@@ -27,8 +27,10 @@ def read_drift(path: ModelPath, query: DriftQuery) -> Response:
     Between two audits the same question has the same answer for CACHE_TTL_S seconds.
     """
     found = read_cache.drift(current_caller().tenant, path.id, query, telemetry.utc_now())
-    warned = [one for one in found["series"] if one["early_warning"]["early_warning"]]
-    said = f"{len(found['series'])} series, {len(warned)} with an early warning."
+    early = [one["early_warning"]["early_warning"] for one in found["series"]]
+    beyond = sum(any(check["breached"] for check in one["timeseries"][-1:]) for one in found["series"])
+    said = f"{len(early)} series: {beyond} beyond the limit at the end, {early.count(True)} with an early warning"
+    said += f", {early.count(None)} without enough checks to tell." if None in early else "."
     return success(found, found["reason"] or said)
 
 

@@ -44,7 +44,8 @@ def test_nothing_there(people: People, others: People, audited: None) -> None:
     assert_envelope(others.monitor.get("/v1/models/falling/drift"), 404, "not_found")
     answer = people.monitor.get("/v1/models/falling/drift?until=2020-01-01T00:00:00Z")
     assert assert_envelope(answer, 200)["status"] == "insufficient_data"
-    assert "unknown" in answer.get_json()["message"]
+    message = answer.get_json()["message"]
+    assert "unknown" in message and "grain=hour or day" in message
 
 
 @pytest.mark.parametrize(
