@@ -66,7 +66,7 @@ def export(
     Raises
     ------
     InvalidInput : the range is empty
-    NotFound : no audit of this model was ever completed
+    NotFound : no audit of this model was ever completed, or nobody has the name `by`
     """
     until = min(until, now)  # what is not over yet may still get audits
     if since >= until:
@@ -94,6 +94,8 @@ def export(
         shown = ledger_search.indexes_about(AUDIT, model, tenant, header.since, header.until)
         audits = sum(one.at < header.until for one in _entries(shown[-1:])) + max(0, len(shown) - 1)
         by_user = ledger_events.by_whom(by)["by_user_id"]
+        if by is not None and by_user is None:
+            raise NotFound(f"There is no user {by!r:.110}, who was said to export.", username=by[:100])
         closing = ledger.append("EVIDENCE_EXPORTED", tenant, export_body(header, last, audits, by_user), now)
         size = ledger_keeper.sign_head(now).tree_size
     with read_snapshot():

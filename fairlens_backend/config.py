@@ -255,6 +255,9 @@ def _alert_problems(settings: Settings) -> list[str]:
         problems.append(
             f"ALERT_CLOSING_MARGIN is {settings.alert_closing_margin:g}, less than 1 was expected."
         )
+    begun = [name for name in BEGINS if getattr(settings, name.lower())]
+    if settings.production and begun and not settings.public_url:
+        problems.append(f"{begun[0]} is set without PUBLIC_URL, so the links in alerts would lead nowhere.")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         problems.append(f"PUBLIC_URL is {settings.public_url!r}, https://… was expected.")
     return problems

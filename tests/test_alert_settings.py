@@ -34,6 +34,7 @@ def load(**given: str) -> config.Settings:
         ({"ALERT_SEVERITIES": "CRITICAL,LOUD"}, "ALERT_SEVERITIES names LOUD"),
         ({"ALERT_OPEN_BREACHES": "3"}, "ALERT_OPEN_BREACHES is 3 of ALERT_OPEN_WINDOWS 1"),
         ({"ALERT_CLOSING_MARGIN": "1"}, "ALERT_CLOSING_MARGIN is 1, less than 1"),
+        ({**WEBHOOK, "ENVIRONMENT": "production"}, "WEBHOOK_URL is set without PUBLIC_URL"),
         ({"PUBLIC_URL": "fairlens.example"}, "PUBLIC_URL is 'fairlens.example'"),
     ],
 )  # fmt: skip

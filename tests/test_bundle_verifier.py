@@ -18,7 +18,7 @@ from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, sign_note
 from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.evidence_bundle import end_line, head_line, leaf_line, split_leaf
-from fairlens_backend.storage import ledger_heads
+from fairlens_backend.storage import ledger, ledger_heads
 from fairlens_backend.storage.session import read_snapshot
 from tests.ledger_kit import at, audit, other
 
@@ -372,3 +372,13 @@ def test_an_export_of_what_is_not_over_ends_now(history: None) -> None:
     assert header.until == done["until"] == "2026-03-02T08:20:00.000000Z"
     with pytest.raises(InvalidInput):
         bundle_exporter.export("acme", "hiring", at(600), at(700), pieces.append, at(500))
+
+
+def test_who_exports_must_be_a_user(history: None) -> None:
+    """A name that nobody has is refused, and no export is recorded; it would have been kept as nobody's."""
+    with read_snapshot():
+        before = ledger.size()
+    with pytest.raises(NotFound, match="no user 'ghost'"):
+        exported(by="ghost")
+    with read_snapshot():
+        assert ledger.size() == before

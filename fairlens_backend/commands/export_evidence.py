@@ -65,7 +65,7 @@ def run(wanted: argparse.Namespace) -> int:
             earlier_sizes=sizes,
         )
     write(
-        f"{wanted.output}: {done['audits']} audits of {wanted.model} from {done['since']} to {done['until']},"
+        f"{wanted.output}: {done['audits']} audit{'' if done['audits'] == 1 else 's'} of {wanted.model} from {done['since']} to {done['until']},"
         f" {done['bytes']:,} bytes, SHA-256 of the lines {done['sha256']}.\n"
         f"Check it with: fairlens verify {wanted.output} --key KEY, with the key of GET /v1/ledger/key.\n"
     )
