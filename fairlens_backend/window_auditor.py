@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from fairlens_backend import audit_runner, event_sampler, window_counts_reader
+from fairlens_backend import audit_runner, event_sampler, model_registry, window_counts_reader
 from fairlens_backend.audit_runner import Context, Subject
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.storage import audits, count_series
@@ -42,9 +42,14 @@ def audit_window(tenant: str, model: str, wanted: WindowAuditRequest, now: datet
         end = wanted.until.astimezone(UTC).replace(second=0, microsecond=0)
     start = end - max(1, round(wanted.window_hours * 60)) * MINUTE
     subject = settle(tenant, model, wanted.version, {})
-    counts = window_counts_reader.read_window(
-        subject, start, end, version=wanted.version, attributes=wanted.protected_attributes
-    )
+    try:
+        counts = window_counts_reader.read_window(
+            subject, start, end, version=wanted.version, attributes=wanted.protected_attributes
+        )
+    except window_counts_reader.NoAttributes:
+        if wanted.version is not None:
+            model_registry.get_model(model, wanted.version, tenant=tenant)  # says which versions there are
+        raise
     return audit_counts(
         subject, counts, (start, end), now, version=wanted.version, sample_rows=wanted.sample_rows
     )

@@ -210,6 +210,8 @@ def test_attributes_that_nobody_counted_are_refused_with_those_there_are() -> No
     assert refused.value.details["field"] == "protected_attributes" and "age, sex" in refused.value.message
     with pytest.raises(NotFound):
         audit(model="nobody")
+    with pytest.raises(NotFound, match="There is: v1"):
+        audit(version="v9")
 
 
 def test_metrics_on_rows_come_from_a_sample() -> None:
