@@ -31,9 +31,14 @@ TOKENS_DONE: Final = "token key in use everywhere: "
 
 
 def reencrypt(call: Call) -> Step:
-    """Encrypt the next rows anew by the newest data key. A token that cannot be read is left: it is evidence."""
+    """Encrypt the next rows anew by the newest data key. A token that cannot be read is left: it is evidence.
+
+    The job of a key that is not the newest any more ends: the newest one's goes over everything.
+    """
     at = call.checkpoint or {"pass": 1, "column": 0, "after": 0, "reencrypted": 0, "unreadable": 0}
     fernet = security_utils.load_fernet()
+    if fernet.number > call.arguments["version"]:
+        return Step.done({"superseded_by": fernet.number, "reencrypted": at["reencrypted"]})
     if at["column"] >= len(COLUMNS):
         return _next_pass(call, at | {"column": 0, "after": 0}, DATA_DONE, call.arguments["version"])
     name = list(COLUMNS)[at["column"]]
@@ -53,12 +58,18 @@ def reencrypt(call: Call) -> Step:
 
 
 def renew_tokens(call: Call) -> Step:
-    """Write the next details and dead letters of a tenant with tokens of its newest key in the place of older ones."""
+    """Write the next details and dead letters of a tenant with tokens of its newest key in the place of older ones.
+
+    It ends as `reencrypt` does when there is a newer key.
+    """
     at = call.checkpoint or {"pass": 1, "phase": 0, "after": 0, "batches": 0, "letters": 0}
-    if at["phase"] > 1:
-        mark = TOKENS_DONE + call.tenant
-        return _next_pass(call, at | {"phase": 0, "after": 0}, mark, call.arguments["version"])
     version = call.arguments["version"]
+    with read_snapshot():
+        newest = privacy_keeper.show(call.tenant)["token_key_version"]
+    if newest > version:
+        return Step.done({"superseded_by": newest, "batches": at["batches"], "letters": at["letters"]})
+    if at["phase"] > 1:
+        return _next_pass(call, at | {"phase": 0, "after": 0}, TOKENS_DONE + call.tenant, version)
     key, former = security_utils.token_keys(call.tenant, version)
     tokeniser = PiiTokeniser(key, former=former)
     found = (_renew_details if at["phase"] == 0 else _renew_letters)(call.tenant, version, tokeniser, at)

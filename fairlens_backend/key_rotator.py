@@ -221,9 +221,10 @@ def _retire_data(tenant: str, by: str, now: datetime) -> int:
 
 
 def _retire_tokens(tenant: str, by: str, now: datetime) -> int:
-    newest, *older = keys.own(keys.TOKENS, tenant) or [None]
-    if newest is None:
+    rows = keys.own(keys.TOKENS, tenant)
+    if not rows:
         return 0
+    newest, *older = rows
     _require_rest(newest.created_at, now)
     left = sealed_rows.count_old_details(tenant, newest.version)
     if left or tallies.read_tally(key_jobs.TOKENS_DONE + tenant) < newest.version:

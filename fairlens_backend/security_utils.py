@@ -54,7 +54,9 @@ class DataKeys(MultiFernet):
         super().__init__([fernet for _, fernet in found])
         self._newest = found[0][1]
         self._by_mark = {f"{MARK}{number}".encode(): fernet for number, fernet in found}
-        self.prefix = f"{MARK}{found[0][0]}{END}"
+        self.number = found[0][0]
+        """of the newest key"""
+        self.prefix = f"{MARK}{self.number}{END}"
         """what tokens of the newest key begin with"""
 
     def encrypt(self, msg: bytes) -> bytes:

@@ -59,6 +59,22 @@ def run(work: Work, now: datetime = NOW, budget_s: float = 100) -> int:
     )
 
 
+def test_a_step_may_let_the_next_one_wait() -> None:
+    """The job is put back and free until then; the round goes on with other jobs and does not count it as a failure."""
+    job_id, calls = put(), []
+
+    def work(call: Call) -> Step:
+        calls.append(call.now)
+        waits = Step({"waited": True}, 0.5, not_before=NOW + timedelta(seconds=10))
+        return Step.done({}) if call.checkpoint else waits
+
+    for seconds, steps in ((0, 1), (9, 0), (10, 1)):
+        now = NOW + timedelta(seconds=seconds)
+        assert job_runner.run_due(now, handlers={"work": work}, elapsed=lambda: 0.0) == steps
+    told = job_runner.read("t", job_id)
+    assert (told["state"], len(calls)) == ("done", 2)
+
+
 def test_a_job_runs_to_its_result() -> None:
     """Each step is given what the one before left; nothing is left to run."""
     job_id, work = put(), Work()

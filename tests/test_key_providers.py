@@ -170,6 +170,33 @@ def test_kms_decrypts_the_ciphertext_under_the_named_key(
     assert asked == [("TrentService.Decrypt", {"CiphertextBlob": ciphertext, "KeyId": ARN}, True)]
 
 
+FOLLOWS = bytes(range(32))
+FOLLOWS_TEXT = base64.urlsafe_b64encode(FOLLOWS).decode()
+
+
+def test_the_key_that_follows_comes_from_where_the_master_key_does(make_settings: Any) -> None:
+    """FERNET_KEY_NEXT, or Vault's fernet_key_next; None where it is not there."""
+    for given, wanted in (({}, None), ({"FERNET_KEY_NEXT": FOLLOWS_TEXT}, FOLLOWS)):
+        make_settings(**given)
+        assert key_providers.next_master_key() == wanted
+    for more, wanted in (({}, None), ({"fernet_key_next": FOLLOWS_TEXT}, FOLLOWS)):
+        secret = {"data": {"data": {"fernet_key": KEY, **more}}}
+        with listener(lambda path, headers, body, secret=secret: (200, secret)) as url:
+            make_settings(KEY_PROVIDER="vault", FERNET_KEY="", VAULT_ADDR=url, VAULT_TOKEN=TOKEN)
+            assert key_providers.next_master_key() == wanted
+
+
+def test_kms_decrypts_the_key_that_follows(
+    amazon: None, make_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KMS_CIPHERTEXT_NEXT, where it is set."""
+    with listener(lambda path, headers, body: (200, {"KeyId": ARN, "Plaintext": FOLLOWS_TEXT})) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", url)
+        for given, wanted in (({}, None), ({"KMS_CIPHERTEXT_NEXT": "AAAA"}, FOLLOWS)):
+            make_settings(KEY_PROVIDER="aws_kms", FERNET_KEY="", KMS_KEY_ID=ARN, **given)
+            assert key_providers.next_master_key() == wanted
+
+
 def test_kms_refusals_and_bad_settings_are_told_apart(
     amazon: None, make_settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

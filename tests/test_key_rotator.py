@@ -94,6 +94,20 @@ def test_what_a_late_writer_left_under_the_old_key_is_found_by_the_second_pass(f
     assert all(one.startswith("k2.") for one in key_kit.sealed()["alert_routes"])
 
 
+def test_the_job_of_a_key_that_was_replaced_meanwhile_ends(filled: None) -> None:
+    """The newest key's job does all; the older one's says which."""
+    rotate("data")
+    rotate("data")
+    rotate("tokens", "acme")
+    rotate("tokens", "acme")
+    run_jobs()
+    for tenant in ("default", "acme"):
+        done = job_runner.page(tenant, "done", 5, None)["items"]
+        assert {one["result"].get("superseded_by") for one in done} == {None, 3}
+    assert all(one.startswith("k3.") for some in key_kit.sealed().values() for one in some)
+    assert {one.key_version for one in key_kit.details()} == {3} and len(key_kit.tokens_kept()) == 1
+
+
 def test_a_row_that_somebody_changed_meanwhile_is_left_to_them(filled: None) -> None:
     """The job's write is refused where the row is not what it read."""
     row = sealed_rows.Sealed(1, key_kit.sealed()["alert_routes"][0])
