@@ -1,6 +1,7 @@
 """What erasures leave untouched: audits, the ledger, bundles; and what happens when others write meanwhile."""
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from fairlens_backend import (
     cli,
     count_keeper,
     eraser,
+    key_rotator,
     ledger_keeper,
     window_auditor,
 )
+from fairlens_backend.event_enricher import Enricher
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.storage import driver_sql, migrate
-from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from tests.ingest_kit import NOW, event, label, register, send
 
 MAIL = "ann.lee@example.org"
@@ -123,3 +126,32 @@ def test_labels_and_events_that_come_meanwhile_bring_nothing_back() -> None:
     assert send([event(one) for one in ids])["duplicates"] == 60
     with read_snapshot():
         assert driver_sql.rows("SELECT count(*) FROM early_labels") == [(0,)]
+
+
+def test_rows_of_a_former_token_key_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change of the tenant's token key, rows hold tokens of either; by value, and by the old token, both go."""
+    send([event("old", features={"email": MAIL})])
+    former = Enricher.of("acme", NOW).tokeniser.token("email", MAIL)
+    key_rotator.rotate("tokens", "acme", "ann", NOW)
+    later = NOW + timedelta(minutes=1)
+    send([event("new", features={"email": MAIL})], now=later)
+    present = Enricher.of("acme", later).tokeniser.token("email", MAIL)
+    assert former != present
+    looked = eraser.erase("acme", {"token": former}, None, later, dry_run=True)
+    assert looked["erased"]["rows"] == 2
+    done = eraser.erase("acme", {"value": {"field": "email", "text": MAIL}}, None, later)
+    assert done["erased"]["rows"] == 2
+
+
+def test_an_id_whose_row_was_purged_is_forgotten_too() -> None:
+    """Its entry in the index of ids is all that is left, and it goes; the event does not come back."""
+    send([event("gone"), event("also gone")])
+    send([event("kept")], now=NOW)
+    with unit_of_work():
+        driver_sql.run("DELETE FROM event_cells WHERE batch_id = 1")
+        driver_sql.run("DELETE FROM event_details WHERE batch_id = 1")
+        driver_sql.run("DELETE FROM event_batches WHERE id = 1")
+    done = eraser.erase("acme", {"event_ids": ["gone"]}, None, NOW)
+    assert (done["erased"]["rows"], done["erased"]["ids_of_purged_rows"]) == (0, 1)
+    assert eraser.erase("acme", {"event_ids": ["gone"]}, None, NOW)["found"] is False
+    assert send([event("gone")])["duplicates"] == 1
