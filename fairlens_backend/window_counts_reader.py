@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fairlens_backend import count_keeper
+from fairlens_backend import config, count_keeper
 from fairlens_backend.audit_runner import Subject
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.labels import canonical_label
@@ -71,7 +71,8 @@ def read_window(
 
     Raises
     ------
-    InvalidInput : attributes were asked for that nothing in the window has together, or none are known
+    InvalidInput : attributes were asked for that nothing in the window has together, or none are known, or one of them has
+        more values than MAX_ATTRIBUTE_GROUPS
     """
     with read_snapshot():
         asked, start = start, _begin_that_is_kept(start)
@@ -102,8 +103,24 @@ def read_window(
     if simulated:
         remarks.append(f"{simulated} of the {len(taken)} submissions summed are of simulated data.")
     table = _summed(counted, taken, names)
+    _check_groups(table)
     references, said = _references({**_declared_before(taken), **subject.reference_groups}, table)
     return WindowCounts(table, counted.total, taken, versions, references, [*remarks, *said])
+
+
+def _check_groups(table: CountTable) -> None:
+    """Refuse what a submission is refused for: intervals of thousands of groups take gigabytes and half a minute."""
+    most = config.current().max_attribute_groups
+    for name in table.attributes:
+        n = len(table.marginal([name]).groups)
+        if n > most:
+            raise InvalidInput(
+                f"{name} has {n} different values in this window, at most {most} were expected (MAX_ATTRIBUTE_GROUPS): is it"
+                " a group, or a number or name of each decision?",
+                field="protected_attributes",
+                got=name,
+                expected=f"attributes of at most {most} values",
+            )
 
 
 def _begin_that_is_kept(start: datetime) -> datetime:

@@ -185,6 +185,17 @@ def test_a_window_of_an_old_version_alone_is_counted_by_what_it_has() -> None:
     assert any("not by all of the registered sex, age" in one for one in found["remarks"])
 
 
+def test_an_attribute_of_too_many_values_is_refused(make_settings: Any) -> None:
+    """A number of each decision, sent as its group, does not make the server resample thousands of groups."""
+    make_settings(MAX_ATTRIBUTE_GROUPS="5")
+    register(columns={"decision": "hired", "protected": ["sex"]}, group_definitions={})
+    send([event(f"e{i}", demographic_tags={"sex": f"person {i}"}) for i in range(5)])
+    assert audit()["sample_size"] == 5
+    send([event("e6", demographic_tags={"sex": "person 6"})])
+    with pytest.raises(InvalidInput, match="sex has 6 different values"):
+        audit()
+
+
 def test_a_window_that_begins_where_minutes_are_gone_begins_with_its_hour() -> None:
     """Nothing that was asked for is missed, and a remark says from when on it is counted."""
     register()
