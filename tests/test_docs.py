@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from openapi_spec_validator import validate
 
 from fairlens_backend import config
 from fairlens_backend.core.metrics import METRICS_BY_NAME
+from fairlens_backend.core.signed_note import VerifierKey
 from tests.conftest import TEST_SECRETS
 from tests.live_server import LiveServer, live_server
 
@@ -131,6 +133,12 @@ def routes(app: "Flask") -> list[Route]:
             found.append(Route(method, path, ROLES[access.role if access else None]))
     assert len(found) >= 24
     return found
+
+
+EXAMPLE_LOG = VerifierKey(
+    "log.example/ledger", Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
+).text
+"""the ledger whose head the README's example has cosigned"""
 
 
 def section(title: str) -> str:
@@ -296,7 +304,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, L
     python = folder / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    with live_server(folder) as server:
+    with live_server(folder, WITNESS_LOGS=EXAMPLE_LOG) as server:
         train = [sys.executable, str(ROOT / "fairlens_backend" / "model_train.py"), "--samples", "5000"]
         subprocess.run(train, env={**os.environ, **server.environ}, check=True, capture_output=True)
         yield folder, server
@@ -324,9 +332,11 @@ def run_blocks(checkout: tuple[Path, LiveServer], blocks: list[Block]) -> tuple[
 
 
 def assert_told(blocks: list[Block], output: str, answers: list[Any]) -> None:
-    """Every answer is a success, and what `# →` promises stands in the output."""
+    """Every answer is a success, but where the line says that it may be refused; what `# →` promises stands in the output."""
     assert answers
-    assert {answer["status"] for answer in answers} == {"success"}
+    refused = [answer["error"]["code"] for answer in answers if answer["status"] != "success"]
+    assert set(refused) <= {"conflict", "not_found"}
+    assert len(refused) <= sum(block.script.count("|| true") for block in blocks)
     for block in blocks:
         for promised in re.findall(r"^# → (.+)$", block.script, re.MULTILINE):
             assert promised in output, promised

@@ -35,6 +35,7 @@ class Example:
     query : sent in the address
     text : sent as text/plain, where it is another protocol than ours
     keeps : variables for the calls after it, by the place of their value in the answer
+    refusable : whether it is rightly refused where there is nothing to act on (yet, or any more)
     """
 
     method: str
@@ -44,13 +45,14 @@ class Example:
     query: dict[str, str] = field(default_factory=dict)
     keeps: dict[str, str] = field(default_factory=dict)
     text: str | None = None
+    refusable: bool = False
 
 
 CHECKPOINT_EXAMPLE = (
     "old 0\n\nlog.example/ledger\n1\nbjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=\n\n"
     "— log.example/ledger Wt1W1J6DEvT2GnG+/MyZIux4oCDpdsJlY56IqyLLpXVITVZEQIRdizJl1YcPiYIYElb8HnWMy/zkbN3y1j1DHILmnQE=\n"
 )
-"""A head of a ledger that nobody witnesses."""
+"""A head of a ledger; whose public key stands in WITNESS_LOGS is cosigned."""
 
 TOKENS = {"token": "data.access_token", "refresh": "data.refresh_token"}
 
@@ -79,6 +81,7 @@ EXAMPLES: tuple[Example, ...] = (
         "/v1/models/{id}/proxy_estimates",
         values={"id": "hiring"},
         query={"attribute": "sex", "window_hours": "8760"},
+        refusable=True,  # another worker may take the events, which sees the switch two seconds later
     ),
     Example("POST", "/v1/predictions/attributes", ATTRIBUTES_EXAMPLE),
     Example("POST", "/v1/predictions/ground_truth", LABELS_EXAMPLE),
@@ -95,13 +98,13 @@ EXAMPLES: tuple[Example, ...] = (
         "POST",
         "/v1/models/{id}/rebuild_counts",
         REBUILD_EXAMPLE,
-        values={"id": "loan_model"},
+        values={"id": "hiring"},
         keeps={"job": "data.job_id"},
     ),
     Example("GET", "/v1/jobs", query={"limit": "20"}),
     Example("GET", "/v1/jobs/{id}", values={"id": "<job>"}),
-    Example("POST", "/v1/jobs/{id}/cancel", values={"id": "<job>"}),
-    Example("POST", "/v1/jobs/{id}/retry", values={"id": "<job>"}),
+    Example("POST", "/v1/jobs/{id}/cancel", values={"id": "<job>"}, refusable=True),
+    Example("POST", "/v1/jobs/{id}/retry", values={"id": "<job>"}, refusable=True),
     Example("GET", "/metrics"),
     Example("GET", "/v1/metrics/fairness/{id}", values={"id": "loan_model"}),
     Example("GET", "/v1/audits", query={"model": "loan_model", "limit": "20"}),
@@ -147,11 +150,11 @@ EXAMPLES: tuple[Example, ...] = (
     Example("POST", "/v1/alerts/routes", ROUTE_EXAMPLE, keeps={"route": "data.id"}),
     Example("GET", "/v1/alerts/routes", query={"limit": "20"}),
     Example("PATCH", "/v1/alerts/routes/{id}", {"enabled": False}, values={"id": "<route>"}),
-    Example("POST", "/v1/alerts/test", TEST_EXAMPLE),
+    Example("POST", "/v1/alerts/test", TEST_EXAMPLE, refusable=True),
     Example("DELETE", "/v1/alerts/routes/{id}", values={"id": "<route>"}),
     Example("GET", "/v1/alerts/dead_letters", query={"limit": "20"}),
-    Example("POST", "/v1/alerts/dead_letters/{id}/retry", values={"id": "1"}),
-    Example("DELETE", "/v1/alerts/dead_letters/{id}", values={"id": "2"}),
+    Example("POST", "/v1/alerts/dead_letters/{id}/retry", values={"id": "1"}, refusable=True),
+    Example("DELETE", "/v1/alerts/dead_letters/{id}", values={"id": "2"}, refusable=True),
     Example("GET", "/v1/metrics"),
     Example("GET", "/v1/metrics/{name}", values={"name": "dir"}, query={"value": "0.72"}),
     Example("GET", "/api/monitor_fairness", query={"scenario": "drifted", "n_samples": "1000"}),
@@ -185,6 +188,9 @@ EXAMPLES: tuple[Example, ...] = (
     Example("GET", "/api/admin/api_keys", query={"limit": "20"}),
     Example("DELETE", "/api/admin/api_keys/{id}", values={"id": "<key_id>"}),
     Example("POST", "/api/admin/reset_key"),
+    Example("GET", "/api/admin/keys"),
+    Example("POST", "/api/admin/keys/{kind}/rotate", {}, values={"kind": "tokens"}),
+    Example("POST", "/api/admin/keys/{kind}/retire", {}, values={"kind": "tokens"}, refusable=True),
     Example("POST", "/api/admin/acknowledge_damage"),
     Example("POST", "/api/logout"),
     Example("GET", "/openapi.json"),
@@ -203,6 +209,8 @@ VARIABLES = {
     "hash": "",
     "audit": "",
     "alert": "",
+    "job": "",
+    "tree_size": "",
     "route": "",
     "key": "",
     "key_id": "",

@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN_ROLE = {"monitor or key": "monitor or API key"}
 POSTMAN_SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 MAX_LINE = 100
+# What later calls need; the other variables are those of the README's first steps.
+KEPT_IN_SHELL = {"job", "alert", "route", "tree_size"}
 REPORTED_ONLY = " Reported only: the severity does not hang on it."
 # Flask's own view of the pages' files carries neither a role nor a sentence of ours.
 FILES_SUMMARY = {"pages.static": "A file of these pages"}
@@ -126,7 +128,7 @@ def curl(route: Route) -> str:
     example = example_of(route)
     address = _filled(route.path, example, "${}", str.upper)
     parts = ["curl -sS"]
-    if route.method != ("GET" if example.body is None and example.text is None else "POST"):
+    if route.method != ("GET" if example.body is None else "POST"):
         parts.append(f"-X {route.method}")
     parts.append(f'"$BASE{address}"')
     if route.role != "open":
@@ -138,7 +140,18 @@ def curl(route: Route) -> str:
         parts.append(f"-H 'Content-Type: text/plain' \\\n  --data-binary '{example.text}'")
     if route.tag == "pages":
         parts.append("-o /dev/null -w '%{http_code}\\n'")
-    return " ".join(parts)
+    kept = {name: place for name, place in example.keeps.items() if name in KEPT_IN_SHELL}
+    if kept:
+        parts.append("> answer.json")
+    if example.refusable:
+        parts.append("|| true  # refused where there is nothing to act on")
+    lines = [f"{name.upper()}=$(pick {_dotted(place)} < answer.json)" for name, place in kept.items()]
+    return "\n".join([" ".join(parts), *lines])
+
+
+def _dotted(place: str) -> str:
+    """A place in an answer as the shell's `pick` takes it: data.items[0]?.id is data.items.0.id."""
+    return re.sub(r"\[(\d+)\]\??", r".\1", place)
 
 
 def _readable(body: dict[str, Any]) -> str:
@@ -220,7 +233,10 @@ def _request(route: Route) -> dict[str, Any]:
         "url": {"raw": "{{base}}" + address, "host": ["{{base}}"], "path": path.strip("/").split("/")},
     }
     if example.query:
-        request["url"]["query"] = [{"key": key, "value": value} for key, value in example.query.items()]
+        request["url"]["query"] = [
+            {"key": key, "value": re.sub(r"<(\w+)>", r"{{\1}}", value)}
+            for key, value in example.query.items()
+        ]
     if route.role == "open":
         request["auth"] = {"type": "noauth"}
     if example.body is not None:
@@ -245,9 +261,9 @@ def _filled(path: str, example: Example, variable: str, spelled: Any) -> str:
     """The path with its variables' values and its query."""
     for name, value in example.values.items():
         path = path.replace(f"{{{name}}}", value)
-    path = re.sub(r"<(\w+)>", lambda found: variable.format(spelled(found[1])), path)
     query = "&".join(f"{key}={value}" for key, value in example.query.items())
-    return f"{path}?{query}" if query else path
+    address = f"{path}?{query}" if query else path
+    return re.sub(r"<(\w+)>", lambda found: variable.format(spelled(found[1])), address)
 
 
 def with_block(text: str, name: str, content: str) -> str:

@@ -26,7 +26,7 @@ def about() -> Response:
 
 @bp.post(
     "/v1/ledger/witness/add-checkpoint",
-    summary="Cosign a head of another ledger",
+    summary="Cosign a head of a ledger of WITNESS_LOGS",
     responses=answers(403, 404, 409),
 )
 @open_to_all
