@@ -1,8 +1,8 @@
 """Checks the stored ledger on the clock, with the verifier's own code: hashes, order, heads, keys, audits and their figures.
 
-A round reads the whole ledger up to its newest head, a second at a tick, so that nothing waits for it. What the last round
-found is kept in DATA_DIR, outside the database, and with it the root that was found right: so a ledger that was shortened or
-written anew, heads and all, is found by the next round.
+A round reads the whole ledger up to its newest head, a second at a tick, so that nothing waits for it, and rounds are so seldom
+that they take a fiftieth of one core. What the last one found is kept in DATA_DIR, outside the database, and with it the root
+that was right: so a ledger that was shortened or written anew, heads and all, is found by the next round.
 """
 
 import json
@@ -35,7 +35,8 @@ LOCK_FILE: Final = "ledger_check.lock"
 LEASE: Final = timedelta(seconds=60)
 """after which another process begins the round anew, when the one that was at it no longer says that it is"""
 LATE: Final = 3
-"""times SELF_CHECK_S after which a check that did not end is told"""
+"""times the time between two rounds after which one that did not end is told"""
+AT_MOST_SHARE: Final = 50
 _OWNER: Final = secrets.token_hex(8)
 
 
@@ -72,6 +73,7 @@ class Round:
     figures: FigureCheck = field(default_factory=FigureCheck)
     chains: dict[tuple[str, str], AuditChain] = field(default_factory=dict)
     audits: int = 0
+    took_s: float = 0.0
     next_id: int = 0
     """heads with lower ids were checked"""
     named: str | None = None
@@ -171,13 +173,7 @@ _under_way: Round | None = None
 def run_due(
     now: datetime, *, budget_s: float = BUDGET_S, elapsed: Callable[[], float] = time.monotonic
 ) -> bool:
-    """Begin or go on with the check of the ledger when it is due; whether a round ended. For the clock.
-
-    Parameters
-    ----------
-    budget_s : seconds that one call takes at most, about
-    elapsed : seconds that only grow
-    """
+    """Begin or go on with the check when it is due, for about `budget_s` seconds; whether a round ended. For the clock."""
     global _under_way
     every_s = config.current().self_check_s
     if every_s <= 0:
@@ -199,6 +195,7 @@ def run_due(
             ended = _under_way.step(lambda: elapsed() - begun >= budget_s)
         except Wrong as wrong:
             ended, finding = True, wrong.message
+        _under_way.took_s += elapsed() - begun
         if not ended:
             _keep({**before, "owner": _OWNER, "until": telemetry.timestamp(now + LEASE)})
             return False
@@ -220,7 +217,7 @@ def health(now: datetime) -> dict[str, Any]:
     Returns
     -------
     dict of status (ok; waiting before the first; degraded where none ended in time; failed with the `reason`; disabled),
-    checked_age_s, and of the last round entries, heads, audits, figures, tree_size
+    checked_age_s, and of the last round entries, heads, audits, figures
     """
     every_s = config.current().self_check_s
     if every_s <= 0:
@@ -234,7 +231,7 @@ def health(now: datetime) -> dict[str, Any]:
         # The finding may name what is a tenant's, and readiness is open to all.
         reason = f"the stored ledger was altered: LEDGER_DAMAGED in the log and {RESULT_FILE} in DATA_DIR say where"
         return {"status": "failed", "reason": reason, **told}
-    if age_s > LATE * every_s:
+    if age_s > LATE * _apart_s(found, every_s):
         return {"status": "degraded", "reason": f"the ledger was last checked {age_s:.0f} s ago", **told}
     return {"status": "ok", **told}
 
@@ -248,7 +245,7 @@ def last_result() -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-_COUNTED: Final = ("entries", "heads", "audits", "figures", "tree_size")
+_COUNTED: Final = ("entries", "heads", "audits", "figures")
 
 
 def _begin(before: Mapping[str, Any], now: datetime) -> Round | None:
@@ -256,8 +253,7 @@ def _begin(before: Mapping[str, Any], now: datetime) -> Round | None:
         newest = ledger_heads.newest()
     if newest is None:
         return None
-    known = before.get("known")
-    return Round(newest.id, (int(known[0]), str(known[1])) if known else None, now)
+    return Round(newest.id, tuple(before["known"]) if before.get("known") else None, now)
 
 
 def _mine(before: Mapping[str, Any], now: datetime, every_s: float) -> bool:
@@ -265,22 +261,27 @@ def _mine(before: Mapping[str, Any], now: datetime, every_s: float) -> bool:
     if "until" in before:
         return before["owner"] == _OWNER or now >= datetime.fromisoformat(before["until"])
     checked = before.get("checked_at")
-    return checked is None or now - datetime.fromisoformat(checked) >= timedelta(seconds=every_s)
+    apart = timedelta(seconds=_apart_s(before, every_s))
+    return checked is None or now - datetime.fromisoformat(checked) >= apart
+
+
+def _apart_s(before: Mapping[str, Any], every_s: float) -> float:
+    """Seconds from one round to the next: a long ledger is read more seldom."""
+    return max(every_s, AT_MOST_SHARE * float(before.get("took_s", 0)))
 
 
 def _outcome(done: Round, finding: str | None, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     fold = done.walk.fold
-    right = [fold.size, fold.root().hex()] if finding is None else before.get("known")
     return {
         "checked_at": telemetry.timestamp(now),
         "began_at": telemetry.timestamp(done.began_at),
+        "took_s": done.took_s,
         "finding": finding,
-        "known": right,
+        "known": [fold.size, fold.root().hex()] if finding is None else before.get("known"),
         "entries": fold.size,
         "heads": done.walk.heads.seen,
         "audits": done.audits,
         "figures": done.figures.recomputed,
-        "tree_size": fold.size,
     }
 
 

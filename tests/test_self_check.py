@@ -132,6 +132,16 @@ def test_what_was_altered_is_named(
     assert all(said in one["finding"] for one in logged)
 
 
+def test_a_long_ledger_is_read_more_seldom(history: None) -> None:
+    """A round that took a quarter of an hour comes again after fifty of them: a fiftieth of one core."""
+    until_ended(50)
+    path = config.current().data_path / self_check.RESULT_FILE
+    path.write_text(json.dumps({**self_check.last_result(), "took_s": 900}))
+    assert not self_check.run_due(at(50) + 12.4 * HOUR)
+    assert self_check.health(at(50) + 12.4 * HOUR)["status"] == "ok"
+    assert self_check.run_due(at(50) + 12.5 * HOUR)
+
+
 @pytest.mark.parametrize("name", ["cut", "forked"])
 def test_a_history_that_changed_since_the_check_before_is_found(history: None, name: str) -> None:
     """Although all that is stored fits together: the root that was right is kept outside the database."""
