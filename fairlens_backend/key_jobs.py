@@ -13,6 +13,7 @@ from cryptography.fernet import InvalidToken
 
 from fairlens_backend import privacy_keeper, security_utils, telemetry
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser
+from fairlens_backend.errors import Unavailable
 from fairlens_backend.job_steps import Call, Step
 from fairlens_backend.security_utils import DataKeys
 from fairlens_backend.storage import sealed_rows, tallies
@@ -37,6 +38,7 @@ def reencrypt(call: Call) -> Step:
     """
     at = call.checkpoint or {"pass": 1, "column": 0, "after": 0, "reencrypted": 0, "unreadable": 0}
     fernet = security_utils.load_fernet()
+    _require_there(fernet.number, call.arguments["version"])
     if fernet.number > call.arguments["version"]:
         return Step.done({"superseded_by": fernet.number, "reencrypted": at["reencrypted"]})
     if at["column"] >= len(COLUMNS):
@@ -66,6 +68,7 @@ def renew_tokens(call: Call) -> Step:
     version = call.arguments["version"]
     with read_snapshot():
         newest = privacy_keeper.show(call.tenant)["token_key_version"]
+    _require_there(newest, version)
     if newest > version:
         return Step.done({"superseded_by": newest, "batches": at["batches"], "letters": at["letters"]})
     if at["phase"] > 1:
@@ -85,6 +88,12 @@ def renewed(tenant: str, document: Any) -> Any:
         return document
     key, former = security_utils.token_keys(tenant, version)
     return json.loads(PiiTokeniser(key, former=former).renewed(json.dumps(document)))
+
+
+def _require_there(newest: int, version: int) -> None:
+    # In Redis a job is there a moment before the transaction that made it, and its key, is committed.
+    if newest < version:
+        raise Unavailable(f"The key of version {version} is not there yet.", retry_after_s=1)
 
 
 def _renew_details(tenant: str, version: int, tokeniser: PiiTokeniser, at: dict[str, Any]) -> int | None:

@@ -23,7 +23,15 @@ from fairlens_backend import (
     signing_keys,
 )
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser
-from fairlens_backend.errors import Conflict, InvalidInput, NotAllowed, NotAuthenticated, NotFound
+from fairlens_backend.errors import (
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    Unavailable,
+)
+from fairlens_backend.job_steps import Call
 from fairlens_backend.storage import keys, sealed_rows
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from tests import evidence_kit, key_kit
@@ -106,6 +114,13 @@ def test_the_job_of_a_key_that_was_replaced_meanwhile_ends(filled: None) -> None
         assert {one["result"].get("superseded_by") for one in done} == {None, 3}
     assert all(one.startswith("k3.") for some in key_kit.sealed().values() for one in some)
     assert {one.key_version for one in key_kit.details()} == {3} and len(key_kit.tokens_kept()) == 1
+
+
+def test_a_job_that_is_there_before_its_key_is_tried_again(filled: None) -> None:
+    """As with Redis, where the job is seen before the rotation is committed."""
+    for do, tenant in ((key_jobs.reencrypt, "default"), (key_jobs.renew_tokens, "acme")):
+        with pytest.raises(Unavailable, match="version 2 is not there yet"):
+            do(Call(tenant, {"version": 2}, None, "ann", NOW))
 
 
 def test_a_row_that_somebody_changed_meanwhile_is_left_to_them(filled: None) -> None:
