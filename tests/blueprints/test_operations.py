@@ -81,7 +81,7 @@ def test_readiness_names_every_part(client: FlaskClient) -> None:
     """What an audit needs, and what the server works without, each with its word."""
     parts = assert_envelope(client.get("/api/health?ready=1"), 200)["parts"]
     needed = {"database", "ledger", "disk", "scheduler"}
-    assert set(parts) == needed | {"audits", "redis", "counts", "jobs"}
+    assert set(parts) == needed | {"audits", "redis", "counts", "jobs", "ledger_check"}
     assert parts["database"]["ok"] and parts["disk"]["free_mb"] > 0
     assert parts["redis"] == {"ok": None, "status": "disabled"}
 
