@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fairlens_backend import account_manager, config, count_jobs, counts_gauge, erasure_steps, key_jobs, telemetry
+from fairlens_backend import (
+    account_manager,
+    config,
+    count_jobs,
+    counts_gauge,
+    erasure_steps,
+    key_jobs,
+    telemetry,
+)
 from fairlens_backend.errors import Conflict, FairLensError, NotFound, Unavailable
 from fairlens_backend.job_steps import Call, Step
 from fairlens_backend.storage import job_queue, redis_link

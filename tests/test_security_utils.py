@@ -138,7 +138,10 @@ def test_the_master_key_encrypts_no_data(database: None) -> None:
         with pytest.raises(Exception):  # noqa: B017  InvalidToken has no message to match
             master.decrypt(opened.encode())
     wrapping = Fernet(base64.urlsafe_b64encode(hkdf(b"fairlens data key wrapping v1")))
-    assert Fernet(wrapping.decrypt(row.wrapped_key.encode())).decrypt(token.partition(".")[2].encode()) == b"text"
+    assert (
+        Fernet(wrapping.decrypt(row.wrapped_key.encode())).decrypt(token.partition(".")[2].encode())
+        == b"text"
+    )
 
 
 def test_a_rotation_encrypts_alerts_again_and_old_tokens_stay_readable(database: None) -> None:

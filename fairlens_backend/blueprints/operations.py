@@ -95,7 +95,9 @@ def health(query: HealthQuery) -> Response:
         raise Unavailable(f"Not ready: {', '.join(down)}.", retry_after_s=5, parts=parts)
     degraded = [name for name, part in parts.items() if part.get("status") in ("degraded", "failed")]
     told = {"alive": True, "ready": True, "version": __version__, "degraded": degraded, "parts": parts}
-    return success(told, f"FairLens is ready, degraded: {', '.join(degraded)}." if degraded else "FairLens is ready.")
+    return success(
+        told, f"FairLens is ready, degraded: {', '.join(degraded)}." if degraded else "FairLens is ready."
+    )
 
 
 @pages.get("/openapi.json")
