@@ -10,6 +10,7 @@ FairLensError
 ├── NotFound (LookupError)            no such record, model, user, key, anchor
 ├── Conflict (ValueError)             there already, or changed meanwhile
 ├── RateLimited (RuntimeError)        too many calls; says when to come back
+├── NotDelivered (RuntimeError)       a receiver did not take what was sent to it
 ├── Unavailable (RuntimeError)        database, disk or a service is away; says when to come back
 ├── TamperedArtefact (RuntimeError)   bytes that do not have the digest that was registered
 └── ConfigurationError (ValueError)   a setting that stops the start
@@ -120,6 +121,12 @@ class RateLimited(FairLensError, RuntimeError):
     def __init__(self, message: str, *, retry_after_s: int, **details: Any) -> None:
         super().__init__(message, retry_after_s=retry_after_s, **details)
         self.retry_after_s = retry_after_s
+
+
+class NotDelivered(FairLensError, RuntimeError):
+    """A receiver outside did not take what was sent to it; `details` say what it answered."""
+
+    code = "not_delivered"
 
 
 class Unavailable(FairLensError, RuntimeError):

@@ -156,7 +156,7 @@ ROUTES = [
     Route("PATCH", "/v1/alerts/routes/<int:id>", "admin", {"json": {"enabled": False}}, {"json": {"enabled": "no"}},
           path="/v1/alerts/routes/{route_id}"),
     Route("DELETE", "/v1/alerts/routes/<int:id>", "admin", path="/v1/alerts/routes/{route_id}", bad_path="/v1/alerts/routes/0"),
-    post("/v1/alerts/test", "admin", {"route_id": "{route_id}"}, {"channel": "fax"}),
+    post("/v1/alerts/test", "admin", {"route_id": "{route_id}"}, {"channel": "fax"}, status=502),
     get("/v1/alerts/dead_letters", "admin", "cursor=none"),
     Route("POST", "/v1/alerts/dead_letters/<int:id>/retry", "admin", path="/v1/alerts/dead_letters/{dead_id}/retry",
           bad_path="/v1/alerts/dead_letters/0/retry"),

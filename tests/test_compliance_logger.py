@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairlens_backend import compliance_logger, evidence_files, key_rotator, security_utils
+from fairlens_backend import compliance_logger, evidence_files, key_rotator
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound
 from fairlens_backend.storage.session import unit_of_work
 from tests import evidence_kit as kit

@@ -22,6 +22,7 @@ STATUS_OF: tuple[tuple[type[FairLensError], int], ...] = (
     (errors.NotFound, 404),
     (errors.Conflict, 409),
     (errors.RateLimited, 429),
+    (errors.NotDelivered, 502),
     (errors.Unavailable, 503),
     (errors.TamperedArtefact, 409),
 )

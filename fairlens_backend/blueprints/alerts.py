@@ -7,6 +7,7 @@ from fairlens_backend import alert_actions, alert_delivery, alert_reader, alert_
 from fairlens_backend.auth import current_caller, require_role
 from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
+from fairlens_backend.errors import NotDelivered
 from fairlens_backend.schemas._base import PageQuery
 from fairlens_backend.schemas.alerts import (
     AcknowledgeRequest,
@@ -72,14 +73,15 @@ def delete_route(path: NumberPath) -> Response:
     return success(gone, f"Route {path.id} is deleted.")
 
 
-@bp.post("/v1/alerts/test", summary="Send a test message", responses=answers(404))
+@bp.post("/v1/alerts/test", summary="Send a test message", responses=answers(404, 502))
 @require_role("admin")
 def send_test(body: AlertTestRequest) -> Response:
-    """At once, and the answer is the receiver's: its status, or why there was none."""
+    """At once, and the answer is the receiver's: its status, or why there was none. 502 when it did not take the message."""
     caller = current_caller()
     said = alert_delivery.send_test(caller.tenant, body, caller.username, telemetry.utc_now())
-    verdict = "took the test message" if said["delivered"] else "did not take the test message"
-    return success(said, f"{said['target']} {verdict}: {said['reason']}.")
+    if not said["delivered"]:
+        raise NotDelivered(f"{said['target']} did not take the test message: {said['reason']}.", **said)
+    return success(said, f"{said['target']} took the test message: {said['reason']}.")
 
 
 @bp.get("/v1/alerts/dead_letters", summary="Messages that could not be delivered", responses=answers())

@@ -208,11 +208,11 @@ def test_a_test_message_says_what_really_happened(people: People, others: People
     )
     receiver.script(200, 404)
     answer = people.admin.post("/v1/alerts/test", {"route_id": number})
-    said = assert_envelope(answer, 200)
+    said = assert_envelope(answer, 502, "not_delivered")
     assert (said["delivered"], said["status_code"], said["outcome"]) == (False, 404, "failed")
     assert "did not take" in answer.get_json()["message"] and "404" in answer.get_json()["message"]
     gone = add_route(people, "http://127.0.0.1:1/hook")["id"]
-    said = assert_envelope(people.admin.post("/v1/alerts/test", {"route_id": gone}), 200)
+    said = assert_envelope(people.admin.post("/v1/alerts/test", {"route_id": gone}), 502, "not_delivered")
     assert (said["delivered"], said["status_code"], said["outcome"]) == (False, None, "retry")
     details = assert_envelope(people.admin.post("/v1/alerts/test", {"channel": "slack"}), 404, "not_found")
     assert details["channel"] == "slack"
