@@ -27,6 +27,12 @@ RANGE = ["--from", "2026-03-01T00:00:00Z", "--to", "2026-03-03T00:00:00Z", "--te
 
 
 @pytest.fixture(autouse=True)
+def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine too an erasure ends within its answer; where it must not, a test says so itself."""
+    monkeypatch.setattr(eraser, "BUDGET_S", 600.0)
+
+
+@pytest.fixture(autouse=True)
 def model(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that takes decisions, on a database that counts as migrated."""
     monkeypatch.setattr(migrate, "is_at_head", lambda: True)
