@@ -19,7 +19,7 @@ from fairlens_backend.storage.tables import FairnessCheck
 from tests.alert_kit import NOW, told
 from tests.receiver import Receiver, ids, running_receiver
 
-ROUNDS = int(os.environ.get("FAIRLENS_FAULT_ROUNDS") or 10)
+ROUNDS = int(os.environ.get("FAIRLENS_FAULT_ROUNDS") or 5)
 SETTINGS = {"WEBHOOK_SECRET": "a secret shared with the receiver", "WEBHOOK_ALLOW_PRIVATE": "true"}
 POINTS = ("before the commit", "after the commit", "at the receiver", "after the answer", "any time")
 

@@ -27,11 +27,12 @@ if [ "$which" != sqlite ]; then
         echo "== the suite on PostgreSQL is skipped: $absent"
         [ "$which" = all ] || exit 1
     else
-        # What touches no database, and what drives a server of its own on SQLite, is run once, below.
-        once=(core oracles simulations tools report_rendering report_plots channels commands/test_demo.py test_docs.py test_house.py
-            test_packaging.py test_cli.py test_compose.py test_library.py test_large_input.py test_bundle_verifier.py
-            test_independent_verifier.py test_numeric_audit.py test_outbound_http.py test_audit_rendering.py
-            test_timestamp_authority.py test_uploaded_files.py test_model_train.py test_keys_live.py test_webhooks.py)
+        # What touches no database, the doors above it, and what drives a server of its own on SQLite are run once, below.
+        once=(core oracles simulations tools report_rendering channels commands blueprints test_docs.py test_house.py test_packaging.py
+            test_cli.py test_compose.py test_library.py test_large_input.py test_bundle_verifier.py test_independent_verifier.py
+            test_numeric_audit.py test_outbound_http.py test_audit_rendering.py test_timestamp_authority.py test_uploaded_files.py
+            test_model_train.py test_keys_live.py test_webhooks.py test_api_shape.py test_bad_input.py test_ledger_witness.py
+            test_alert_text.py test_app.py)
         run PostgreSQL "$work/postgres" env FAIRLENS_TEST_DATABASE=postgres \
             "$python" -m pytest -q -n "$jobs" --dist loadfile -p no:cacheprovider tests "${once[@]/#/--ignore=tests/}"
     fi

@@ -33,7 +33,8 @@ def tree(kind: type[errors.FairLensError]) -> Iterator[type[errors.FairLensError
 
 STATUS = {
     "malformed_input": 400, "invalid_input": 422, "unsupported_media": 415, "too_large": 413, "not_authenticated": 401,
-    "not_allowed": 403, "not_found": 404, "conflict": 409, "rate_limited": 429, "unavailable": 503, "tampered_artefact": 409,
+    "not_allowed": 403, "not_found": 404, "conflict": 409, "rate_limited": 429, "not_delivered": 502, "unavailable": 503,
+    "tampered_artefact": 409,
     "configuration_error": 500, "error": 500,
 }  # fmt: skip
 

@@ -44,8 +44,11 @@ def test_counting_anew_is_a_job(people: People, others: People, counted: dict[st
     where = answer.headers["Location"]
     assert where == f"/v1/jobs/{job['job_id']}" and job["state"] == "waiting"
     assert assert_envelope(people.auditor.get("/v1/jobs"), 200)["items"][0]["job_id"] == job["job_id"]
-    job_runner.run_due(telemetry.utc_now())
-    told = assert_envelope(people.auditor.get(where), 200)
+    for _ in range(20):  # jobs that others left may stand before it
+        job_runner.run_due(telemetry.utc_now())
+        told = assert_envelope(people.auditor.get(where), 200)
+        if told["state"] == "done":
+            break
     assert (told["state"], told["result"]["cells_changed"], told["created_by"]) == (
         "done",
         0,
