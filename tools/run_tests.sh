@@ -9,7 +9,14 @@ python=${VENV:-.venv}/bin/python
 jobs=${PYTEST_JOBS:-2}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+memory=
+# Databases sync at every commit: with their files in memory the suite takes two thirds of the time.
+if [ -z "${TMPDIR:-}" ] && [ "$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)" -gt 6000000 ] 2>/dev/null; then
+    memory=$(mktemp -d -p /dev/shm fairlens-tests.XXXXXX)
+    chmod 755 "$memory" # PostgreSQL runs as another user
+    export TMPDIR=$memory
+fi
+trap 'rm -rf "$work" ${memory:+"$memory"}' EXIT
 failed=0
 closing=()
 

@@ -83,6 +83,8 @@ class ColumnScanner:
                 if rule is None:
                     return Scanned(set(range(len(ids))), [{} for _ in tables])
                 if rule.kind == KEEP:
+                    # What is kept is the field's own value; fields inside it have rules of their own.
+                    found.rows.update(i for i, value in enumerate(column) if type(value) not in _SCALARS)
                     continue
                 if rule.kind not in (None, "identifier"):
                     written[name] = self._written(name, rule, column, found.rows)

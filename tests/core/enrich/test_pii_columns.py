@@ -80,6 +80,14 @@ def test_columns_find_what_rows_find(data: Any, names: list[str], n: int) -> Non
             assert ours == tokeniser().tokenise(document).document
 
 
+def test_a_kept_field_keeps_its_own_value_alone() -> None:
+    """A field that is declared to be kept says nothing of the fields inside it: an address in there is looked for."""
+    found = ColumnScanner(tokeniser()).scan(
+        [{"kept": ["ann@example.org", {"email": "ann@example.org"}]}], ["e1", "e2"]
+    )
+    assert found.rows == {1}
+
+
 @pytest.mark.parametrize("n", [1, 500])
 def test_common_events_are_not_looked_at_twice(n: int) -> None:
     """Short features and ids of the usual forms: no row goes the long way."""
