@@ -57,7 +57,7 @@ def audit_due(task: Task, row: Schedule, window: Window, progress: dict[str, Any
         subject = window_auditor.settle(
             task.tenant, task.model, task.effective.version, task.effective.policy
         )
-        counts = _read(task, subject, start, end, task.effective.attributes)
+        counts = _read(subject, start, end, task.effective.attributes, task.effective.version)
         total = 0 if counts is None else counts.table.total
         done = {**progress, "last_window_end": end, "had_data": total > 0, "last_error": None}
         if counts is None or (not total and not row.had_data):
@@ -129,7 +129,7 @@ def _compare(task: Task, old: AuditWindow) -> str:
             audit = audits.find(old.audit_id, task.tenant) if old.audit_id else None
             before = None if audit is None else CountTable.from_dict(audit.counts)
             attributes = task.effective.attributes if before is None else before.attributes
-            counts = _read(task, subject, old.window_start, old.window_end, attributes, version)
+            counts = _read(subject, old.window_start, old.window_end, attributes, version)
         limit = reaudit_limit(old.sample_size, task.effective.share, task.effective.decisions)
         if counts is None or changed(before, counts.table) < limit:
             with unit_of_work():
@@ -166,7 +166,7 @@ def _audit(
     """Audit a window and mark it, in one unit of work; `old` is the revision that this one stands in place of."""
     own = counts.table
     if span.own_start != span.start:
-        part = _read(task, subject, span.own_start, span.end, own.attributes, span.version)
+        part = _read(subject, span.own_start, span.end, own.attributes, span.version)
         own = CountTable.empty(own.attributes) if part is None else part.table
     number = 1 if old is None else old.revision + 1
     if old is None and own.total:
@@ -222,18 +222,16 @@ def _audit(
 
 
 def _read(
-    task: Task,
-    subject: Any,
-    start: datetime,
-    end: datetime,
-    attributes: Sequence[str] | None,
-    version: str | None = None,
+    subject: Any, start: datetime, end: datetime, attributes: Sequence[str] | None, version: str | None
 ) -> WindowCounts | None:
-    """The counts of a window; None where there are none and nobody said by which attributes."""
+    """The counts of a window; None where there are none and nobody said by which attributes.
+
+    Parameters
+    ----------
+    version : of the window, None for all together; the schedule may ask for another one since it was audited
+    """
     try:
-        return window_counts_reader.read_window(
-            subject, start, end, version=version or task.effective.version, attributes=attributes
-        )
+        return window_counts_reader.read_window(subject, start, end, version=version, attributes=attributes)
     except window_counts_reader.NoAttributes:
         return None
 

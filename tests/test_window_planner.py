@@ -188,6 +188,22 @@ def test_labels_make_a_new_revision_that_stands_in_the_place_of_the_old() -> Non
     assert dict(tuple(row) for row in apart) == {first["audit_id"]: False, second["audit_id"]: True}
 
 
+def test_a_past_window_stays_of_the_versions_it_was_of() -> None:
+    """80 decisions by two versions were audited together; the schedule then asks for v2: the revision has all 80 still."""
+    register(version="v2", reference_groups={"sex": "M"})
+    schedule()
+    ids = decide(3, 20, women=5, men=10)
+    decide(4, 20, women=5, men=10, model_version="v2")
+    assert tick(16) == {"audited": 1}
+    schedule(minutes=17, version="v2")
+    tick(33)
+    label([(one, "good") for one in ids], now=at(60))
+    assert tick(61)["revised"] == 1
+    again = windows(state="audited")[-1]
+    assert (again["window_end"][11:16], again["version"], again["revision"]) == ("00:15", None, 2)
+    assert (again["sample_size"], again["labelled_size"]) == (80, 40)
+
+
 def test_a_change_below_the_setting_is_let_be_and_adds_up() -> None:
     """With 5 % of 80 decisions: three labels change nothing, a fourth makes a revision with all four."""
     schedule(reaudit={"share": 0.05})
