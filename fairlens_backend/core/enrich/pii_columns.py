@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fairlens_backend.core.enrich.pii_finder import suspicious
+from fairlens_backend.core.enrich.pii_finder import plain, suspicious
 from fairlens_backend.core.enrich.pii_numbers import is_card
 from fairlens_backend.core.enrich.pii_tokens import KEEP, PiiTokeniser, Untokenisable
 from fairlens_backend.core.enrich.pii_walk import Rule
@@ -77,7 +77,7 @@ class ColumnScanner:
         for table in tables:
             written: dict[str, list[Any]] = {}
             texts: set[str] = set()
-            plain: list[Sequence[Any]] = []
+            unnamed: list[Sequence[Any]] = []
             for name, column in table.items():
                 rule = self._tokeniser.known_rules.get(name) or self._tokeniser.rule(name)
                 if rule is None:
@@ -91,12 +91,14 @@ class ColumnScanner:
                     (names if rule.kind == "name" else others).append(column)
                     continue
                 self._look_at(column, rule, found.rows, texts)
-                plain.append(column)
-            self._texts(texts, plain, found.rows)
-            others += plain
+                unnamed.append(column)
+            self._texts(texts, unnamed, found.rows)
+            others += unnamed
             found.written.append(written)
         if names:
-            keys = frozenset(word for table in tables for key in table for word in _WORDS.split(key.lower()))
+            # As `tokenise` reads a field's name: without look-alikes.
+            every = (plain(key).lower() for table in tables for key in table)
+            keys = frozenset(word for key in every for word in _WORDS.split(key))
             rest = set(range(len(ids))) - found.rows
             found.rows.update(i for i in rest if _named(i, names, others, keys))
         return found
@@ -210,12 +212,22 @@ class ColumnScanner:
 def _named(
     i: int, names: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]], keys: frozenset[str]
 ) -> bool:
-    """Whether a word of a row's names, of three letters or more, may occur in its other texts or in the names of fields."""
-    own = " ".join([column[i] for column in names if type(column[i]) is str])
-    if not own:
+    """Whether a row's names, or a word of three letters or more of one, may occur in its other texts or in the names of fields."""
+    own = [column[i] for column in names if type(column[i]) is str]
+    if not any(own):
         return False
     text = " ".join([column[i] for column in others if type(column[i]) is str])
-    if not (own.isascii() and text.isascii()):
+    if not (text.isascii() and all(map(str.isascii, own))):
         return True  # there are more ways to write them alike than lower case
-    text, words = text.lower(), own.lower().split()
-    return any(len(word) > 2 and (word in text or not keys.isdisjoint(_WORDS.split(word))) for word in words)
+    text = text.lower()
+    return any(_may_occur(one.lower().split(), text, keys) for one in own)
+
+
+def _may_occur(words: Sequence[str], text: str, keys: frozenset[str]) -> bool:
+    long = [word for word in words if len(word) > 2]
+    if long:
+        return any(word in text or not keys.isdisjoint(_WORDS.split(word)) for word in long)
+    # "Bo Li" is looked for whole: its words alone are too short.
+    return len(words) > 1 and (
+        all(word in text for word in words) or keys.issuperset(filter(None, _WORDS.split(" ".join(words))))
+    )

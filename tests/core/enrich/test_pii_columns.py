@@ -16,6 +16,7 @@ VALUES = st.one_of(
             None, True, "", " ", "paid", "Ann", "ann lee", "Bo", "Lee", "ask Ann Lee", "ann.lee@example.org", "A.B@x.example.com",
             "ring 212-555-0123", "(212) 555-0123", "123-45-6789", "4111 1111 1111 1111", 4111111111111111, 2125550123,
             41, -7, 0.5, 2e12, 123456789, "2026-03-02", "My name is Ann Lee", "call 5550123", "José", "ask josé", "White",
+            "Bo Li", "A. Bc", "met bo li", "a. bc called", "\uff22o Li",
             ["ann@example.org"], {"email": "x@example.org"}, [1, 2],
         ]
     ),
@@ -38,6 +39,8 @@ NAMES = st.sampled_from(
         "kept",
         "zip",
         "212-555-0199",
+        "A. Bc score",
+        "\uff21nn score",
     ]
 )
 IDS = st.one_of(
@@ -86,6 +89,24 @@ def test_a_kept_field_keeps_its_own_value_alone() -> None:
         [{"kept": ["ann@example.org", {"email": "ann@example.org"}]}], ["e1", "e2"]
     )
     assert found.rows == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("Bo Li", "note", "met bo li"),
+        ("A. Bc", "note", "a. bc called"),
+        ("Bo Li", "Bo Li", 1),
+        ("A. Bc", "for A. Bc", 1),
+        ("Ann", "\uff21nn score", 1),
+    ],
+)
+def test_a_name_that_stands_elsewhere_is_found(name: str, field: str, value: Any) -> None:
+    """Of words that are short each by itself too, and in the name of a field, in whatever letters."""
+    found = ColumnScanner(tokeniser()).scan(
+        [{"first_name": [name, "Eve"], field: [value, value]}], ["1", "2"]
+    )
+    assert found.rows == {0}
 
 
 @pytest.mark.parametrize("n", [1, 500])
