@@ -132,6 +132,9 @@ def _moved(
     declared = one.declared.get(attribute)
     settings = {"band": one.policy.threshold(metric), "alpha": one.policy.alpha}
     if state is None or _differs(state, declared, settings):
+        if one.before is not None:
+            # What this window and those after it gave went into the sequences before: these begin with a window that gave none.
+            return None
         reference = declared or one.chosen.get(attribute)
         if reference is None:
             return None

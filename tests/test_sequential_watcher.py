@@ -125,6 +125,26 @@ def test_a_new_limit_or_a_restart_is_a_new_baseline() -> None:
     assert watch()["sample_sizes"]["group"] == 50
 
 
+def test_a_new_baseline_does_not_begin_with_a_past_window() -> None:
+    """Labels revise a past window between a new limit and the next window: 50 a sex are counted, those that came since."""
+    schedule()
+    ids = decide(3, 50, women=10, men=20)
+    tick(16)
+    decide(18, 50, women=10, men=20)
+    tick(31)
+    schedule(minutes=33, settings={"thresholds": {PARITY: 0.2}})
+    label([(one, "good") for one in ids], now=at(34))
+    assert tick(35)["revised"] == 1
+    assert PARITY not in {one["metric"] for one in sequential()["watches"]}
+    label([(one, "bad") for one in ids], now=at(36))
+    decide(38, 50, women=10, men=20)
+    tick(46)
+    assert (watch()["band"], watch()["sample_sizes"]) == (0.2, {"group": 50, "reference": 50})
+    tick(120)
+    assert windows()[-1]["window_end"][11:16] == "00:15"
+    assert watch()["sample_sizes"] == {"group": 50, "reference": 50}
+
+
 def test_a_group_that_appears_later_is_watched_from_then_on() -> None:
     """It gets the next share of alpha: 1/2, then 1/6; its reference counts begin with it."""
     schedule()
