@@ -73,9 +73,9 @@ def early_warning(
 
     Returns
     -------
-    early_warning (None where there is no baseline yet: unknown, not fair), status ("ok", "no_baseline"), reasons,
-    grain_hours, resolution, fine_enough, moved, gets_there, cusum (toward the limit), pre_alert, prediction (None
-    where it was not needed), baseline.
+    early_warning (None where there is no baseline yet, or the newest checks have no value: unknown, not fair), status ("ok",
+    "no_baseline", "insufficient_data"), reasons, grain_hours, resolution, fine_enough, moved, gets_there, cusum (toward the
+    limit), pre_alert, prediction (None where it was not needed), baseline.
 
     Source: STATISTICS section 5.
     """
@@ -85,8 +85,7 @@ def early_warning(
         blank = dict.fromkeys((*names, "pre_alert", "prediction", "baseline"))
         return {**blank, "status": "no_baseline", "reasons": [ground]}
     sums = toward_limit(ground.series, run_cusum(ground.series, ground.baseline, settings))
-    verdict = judge(ground, sums, len(ground.series.checks), settings)
-    return {**verdict, "status": "ok"}
+    return judge(ground, sums, len(ground.series.checks), settings)
 
 
 def judge(ground: Footing, sums: tuple[float | None, ...], n: int, settings: DriftSettings) -> dict[str, Any]:
@@ -108,8 +107,11 @@ def judge(ground: Footing, sums: tuple[float | None, ...], n: int, settings: Dri
     called = prediction is not None and prediction["action"] in _CALLING
     gets_there = bool(outlook["pre_alert"]) or called
     warned = bool(outlook["beyond"]) or (moved and gets_there)
+    # Checks without a value, one after the other, say nothing.
+    known = warned or outlook["pre_alert"] is not None
     return {
-        "early_warning": warned,
+        "early_warning": warned if known else None,
+        "status": "ok" if known else "insufficient_data",
         "reasons": _reasons(now, moved, outlook, prediction, settings),
         "grain_hours": ground.series.grain_hours,
         "resolution": ground.resolution,

@@ -37,8 +37,7 @@ def test_a_verdict_sees_its_past_alone() -> None:
     """What the series said at a time is what it says with everything later taken away."""
     series = simulate(3, 400, 5)
     for check, verdict in list(warnings_over_time(series))[::60]:
-        then = early_warning(series.between(None, check.time))
-        assert {name: value for name, value in then.items() if name != "status"} == verdict
+        assert early_warning(series.between(None, check.time)) == verdict
 
 
 def test_the_period_is_the_finest_whose_noise_does_not_reach_the_limit() -> None:
@@ -66,6 +65,18 @@ def test_without_a_baseline_nothing_is_known() -> None:
     assert (found["early_warning"], found["status"]) == (None, "no_baseline")
     assert "20 needed" in found["reasons"][0]
     assert early_warning(replace(series, checks=()))["early_warning"] is None
+
+
+def test_checks_without_a_value_are_no_all_clear() -> None:
+    """A steady model of which then nobody knows anything for 20 checks: None, where a value at each would say False."""
+    known = [Check(BEGIN + place * HOUR, 0.9 + 0.001 * (-1) ** place) for place in range(60)]
+    unknown = [Check(BEGIN + place * HOUR, None) for place in range(60, 80)]
+    series = Series("m", "sex", "dir", 0.8, "below", known)
+    settings = DriftSettings(grains=(1,))
+    before = early_warning(series, settings)
+    assert (before["early_warning"], before["status"]) == (False, "ok")
+    after = early_warning(replace(series, checks=known + unknown), settings)
+    assert (after["early_warning"], after["status"]) == (None, "insufficient_data")
 
 
 def test_a_model_that_starts_beyond_its_limit_warns_at_once() -> None:
