@@ -162,15 +162,13 @@ def pre_alert_check(
         )
         blank = dict.fromkeys(("pre_alert", "moving_average", "velocity", "projected"))
         return {**answer, **blank, "reasons": [reason], "n_checks": said["n_checks"]}
-    # A ratio is not under 0, whatever a line says.
-    least = 0.0 if described.breached_when == "below" else said["projected"]
     return {
         **answer,
         "pre_alert": said["pre_alert"],
         "reasons": [reason.rstrip(".") for reason in said["reasons"]],
         "moving_average": said["moving_average"],
         "velocity": said["velocity"],
-        "projected": max(least, said["projected"]),
+        "projected": said["projected"],
         "n_checks": said["n_checks"],
     }
 

@@ -78,7 +78,7 @@ def predict(
     low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL]).tolist()
     probability = float(np.mean(_beyond(series, drawn)))
     to_breach = _checks_to_breach(series, line)
-    least = -math.inf if series.breached_when == "outside" else 0.0
+    least = least_value(series)
     return {
         "status": "ok",
         "reason": (
@@ -105,6 +105,11 @@ def action_for(probability: float, *, already_beyond: bool, outward: float) -> A
     if probability >= RETRAIN_AT or (already_beyond and outward >= 0):
         return "retrain"
     return "warn" if probability >= WARN_AT else "none"
+
+
+def least_value(series: Series) -> float:
+    """The least value that a metric has, whatever a line says: a ratio and a difference without its sign are not under 0."""
+    return -math.inf if series.breached_when == "outside" else 0.0
 
 
 def weighted_line(x: FloatArray, y: FloatArray, weight: FloatArray) -> Line:

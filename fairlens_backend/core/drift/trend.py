@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import stdtrit
 
-from fairlens_backend.core.drift.prediction import relative_weights, weighted_line
+from fairlens_backend.core.drift.prediction import least_value, relative_weights, weighted_line
 from fairlens_backend.core.drift.series import TOLERANCE, Series
 
 LEVEL: Final = 0.95
@@ -117,7 +117,7 @@ def pre_alert(series: Series, window: int, horizon: int) -> dict[str, Any]:
     Returns
     -------
     pre_alert (None with fewer than two values: unknown, not fair), beyond (the average breaches already), moving_average,
-    velocity, projected, window, horizon, threshold, n_checks, reasons.
+    velocity, projected (not under 0 where the metric cannot be), window, horizon, threshold, n_checks, reasons.
 
     Source: STATISTICS section 5.
     """
@@ -150,7 +150,7 @@ def pre_alert(series: Series, window: int, horizon: int) -> dict[str, Any]:
         "beyond": beyond,
         "moving_average": average,
         "velocity": speed,
-        "projected": projected,
+        "projected": max(least_value(series), projected),
         **answer,
         "reasons": [reason],
     }

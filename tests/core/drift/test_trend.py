@@ -10,7 +10,6 @@ from scipy import stats
 
 from fairlens_backend.core.drift.series import Check, Series
 from fairlens_backend.core.drift.trend import current_trend, pre_alert, rolling_average, velocity
-from fairlens_backend.trend_analyzer import velocity as desk_velocity
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -102,12 +101,15 @@ def test_too_few_checks_have_no_trend() -> None:
     assert current_trend(of([]))["since"] is None
 
 
-def test_velocity_is_the_desk_s() -> None:
-    """Over random series of every length the figure is that of the first surface."""
+def test_velocity_is_the_gap_of_the_halves_over_the_way_between_them() -> None:
+    """Over random series of every length, by numpy: means of both halves and of their places; by hand where two are enough."""
     rng = np.random.default_rng(5)
     for n in range(2, 30):
-        values = rng.uniform(0.5, 1, n).tolist()
-        assert velocity(values) == pytest.approx(desk_velocity(values), abs=1e-12)
+        values, place, half = rng.uniform(0.5, 1, n), np.arange(n), n // 2
+        way = place[-half:].mean() - place[:half].mean()
+        expected = (values[-half:].mean() - values[:half].mean()) / way
+        assert velocity(values.tolist()) == pytest.approx(expected, abs=1e-11)
+    assert velocity([0.9, 0.7]) == -0.2
     assert velocity([0.9]) is None
     assert velocity([]) is None
 
@@ -132,6 +134,15 @@ def test_a_pre_alert_says_why() -> None:
     unknown = pre_alert(of([0.7, None]), 2, 1)
     assert unknown["pre_alert"] is None
     assert unknown["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("when", "threshold", "expected"), [("below", 0.8, 0.0), ("above", 0.1, 0.0), ("outside", 0.1, -0.5)]
+)
+def test_what_is_projected_is_a_value_of_the_metric(when: Any, threshold: float, expected: float) -> None:
+    """By hand: 0.7, 0.7, 0.3, 0.3 average 0.5 and lose 0.2 a check: −0.5 in five, which only a signed difference can be."""
+    found = pre_alert(of([0.7, 0.7, 0.3, 0.3], when=when, threshold=threshold), 4, 5)
+    assert found["projected"] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
