@@ -6,7 +6,7 @@ from typing import Final, get_args
 import msgspec
 
 from fairlens_backend.errors import InvalidInput, MalformedInput
-from fairlens_backend.schemas.events import UseCase
+from fairlens_backend.schemas.events import NOT_BLANK, UseCase
 
 _PLACE: Final = re.compile(r" - at `\$(?:\[\d+\])?\.?(.*?)`\Z")
 _TOLD: Final = re.compile(
@@ -32,7 +32,9 @@ def problem_of(error: msgspec.ValidationError) -> dict[str, str]:
     text = str(error)
     place = _PLACE.search(text)
     said = _CAME.sub(r"\1", _PLACE.sub("", text))
-    if "matching regex" in said:
+    if f"matching regex {NOT_BLANK!r}" in said:
+        said = "Expected text that is more than blanks"
+    elif "matching regex" in said:
         said = "Expected 1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit"
     if "enum value" in said:  # only of this field
         said = f"Expected one of {', '.join(get_args(UseCase))}"

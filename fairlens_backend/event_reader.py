@@ -13,6 +13,7 @@ from fairlens_backend.event_problems import invalid, malformed, problem_of, show
 from fairlens_backend.schemas.events import (
     MAX_COLUMN_EVENTS,
     MAX_EVENTS,
+    AnyTable,
     EventTable,
     PredictionEvent,
 )
@@ -20,6 +21,7 @@ from fairlens_backend.schemas.events import (
 _EVENT: Final = msgspec.json.Decoder(PredictionEvent)
 _EVENTS: Final = msgspec.json.Decoder(list[PredictionEvent])
 _TABLE: Final = msgspec.json.Decoder(EventTable)
+_ANY_TABLE: Final = msgspec.json.Decoder(AnyTable)
 _RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _COLUMNS: Final = ("event_id", "label", "timestamp", "score", "threshold", "ground_truth")
@@ -195,7 +197,7 @@ def _table(body: bytes) -> Read:
     except msgspec.ValidationError as error:
         if not _IN_A_ROW.search(str(error)):
             raise
-        return _row_by_row(msgspec.json.decode(body))
+        return _row_by_row(body)
     n = len(table.event_id)
     _require_size(n, MAX_COLUMN_EVENTS)
     _require_lengths({name: getattr(table, name) for name in _COLUMNS}, n)
@@ -229,21 +231,14 @@ def _table(body: bytes) -> Read:
     return Read(n, [decisions])
 
 
-def _row_by_row(table: dict[str, Any]) -> Read:
+def _row_by_row(body: bytes) -> Read:
     """A table one of whose values is wrong: its rows as events, each by itself."""
+    table = msgspec.structs.asdict(_ANY_TABLE.decode(body))
     n = len(table["event_id"])
     _require_size(n, MAX_COLUMN_EVENTS)
-    inner = {
-        f"{outer}.{name}": column
-        for outer in ("features", "demographic_tags")
-        for name, column in (table.get(outer) or {}).items()
-    }
-    named = {name: table.get(name) for name in _COLUMNS}
-    for name, column in {**named, **inner}.items():
-        if column is not None and not isinstance(column, list):
-            told = shown(name)
-            raise InvalidInput(f"{told} is no list.", field=told, expected="a list of values")
-    _require_lengths({**named, **inner}, n)
+    _require_lengths({name: table[name] for name in _COLUMNS}, n)
+    _require_lengths(table["features"], n, "features.")
+    _require_lengths(table["demographic_tags"], n, "demographic_tags.")
     read, events = Read(n), []
     for i in range(n):
         one = read_event(_row(table, i), i)

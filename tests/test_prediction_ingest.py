@@ -142,12 +142,13 @@ def test_good_events_of_a_mixed_batch_are_kept() -> None:
 
 def test_an_empty_decision_is_none() -> None:
     """Counted, it would be a decision against the person; and of a closed list the choices are named."""
-    table = {"model_id": "hiring", "event_id": ["a", "b"], "label": ["yes", ""]}
+    table = {"model_id": "hiring", "event_id": ["a", "b", "e"], "label": ["yes", "", " \u00a0"]}
     bad = event("d", session_context={"use_case": "war"})
-    refused = [send(table), send([event("c", prediction={"label": ""}), bad])]
+    refused = [send(table), send([event("c", prediction={"label": " "}), bad])]
     errors = [one["errors"][0] for answer in refused for one in answer["rejected"]]
-    assert [one["field"] for one in errors] == ["prediction.label"] * 2 + ["session_context.use_case"]
-    assert "hiring, lending" in errors[2]["message"] and counted().total == 1
+    assert [one["field"] for one in errors] == ["prediction.label"] * 3 + ["session_context.use_case"]
+    assert errors[1]["message"] == errors[2]["message"] == "Expected text that is more than blanks"
+    assert "hiring, lending" in errors[3]["message"] and counted().total == 1
 
 
 def test_a_bad_value_in_columns_sets_one_row_aside() -> None:
@@ -183,6 +184,11 @@ def test_a_bad_value_in_columns_sets_one_row_aside() -> None:
         (b'{"model_id": "a b", "event_id": ["a"], "label": ["x"]}', InvalidInput),
         (b'{"model_id": "hiring", "event_id": ["a"]}', InvalidInput),
         (b'{"model_id": "hiring", "event_id": ["a"], "label": [[1]], "score": 3}', InvalidInput),
+        (b'{"event_id": ["a"], "label": [[1]]}', InvalidInput),
+        (b'{"model_id": "hiring", "event_id": [5]}', InvalidInput),
+        (b'{"model_id": "hiring", "event_id": ["a"], "label": [[1]], "features": [2]}', InvalidInput),
+        (b'{"model_id": "hiring", "event_id": ["a"], "label": [[1]], "features": {"x": 2}}', InvalidInput),
+        (b'{"model_id": "hiring", "event_id": ["a"], "label": [[1]], "note": [2]}', InvalidInput),
         (b"[" + b",".join([b"{}"] * 501) + b"]", TooLarge),
     ],
 )

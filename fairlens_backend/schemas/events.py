@@ -17,8 +17,9 @@ UseCase = Literal["hiring", "lending", "healthcare", "criminal_justice", "conten
 EventId = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Value = Annotated[str, Meta(max_length=1000)] | int | float | bool
-# An empty text is no decision; counted, it would be one against the person.
-Decision = Annotated[str, Meta(min_length=1, max_length=1000)] | int | float | bool
+# An empty text, or one of blanks, is no decision; counted, it would be one against the person.
+NOT_BLANK: Final = r"\S"
+Decision = Annotated[str, Meta(min_length=1, max_length=1000, pattern=NOT_BLANK)] | int | float | bool
 Score = Annotated[float, Meta(ge=0, le=1)] | None
 Time = Annotated[datetime, Meta(tz=True)] | float | None
 
@@ -67,6 +68,23 @@ class EventTable(Struct, forbid_unknown_fields=True):
     ground_truth: list[Value | None] | None = None
     features: dict[str, list[Any]] = {}
     demographic_tags: dict[str, list[Value | None]] = {}
+
+
+class AnyTable(Struct, forbid_unknown_fields=True):
+    """An `EventTable` whose single values may be wrong: what is left to read row by row."""
+
+    model_id: Name
+    event_id: list[Any]
+    label: list[Any]
+    model_version: Name | None = None
+    tenant_id: str | None = None
+    use_case: UseCase | None = None
+    timestamp: list[Any] | None = None
+    score: list[Any] | None = None
+    threshold: list[Any] | None = None
+    ground_truth: list[Any] | None = None
+    features: dict[str, list[Any]] = {}
+    demographic_tags: dict[str, list[Any]] = {}
 
 
 class LabelItem(Struct, forbid_unknown_fields=True, gc=False):
