@@ -35,6 +35,7 @@ class _Told:
     grain: str
     left_out: int
     attributes: list[str]
+    uncounted: Sequence[str] = ()
 
 
 def run_backtest(
@@ -163,9 +164,9 @@ def _history(
         subject, since, window[1], HOURS[grain], attributes, most=most, progress=progress
     )
     if not history.n_decisions:
-        return _Told([], grain, history.left_out, attributes)
+        return _Told([], grain, history.left_out, attributes, history.uncounted)
     assessed = audits_of_windows(history.windows, model=subject.model, policy=settings.policy)
-    return _Told(assessed, grain, history.left_out, attributes)
+    return _Told(assessed, grain, history.left_out, attributes, history.uncounted)
 
 
 def _slim(result: dict[str, Any], counts: Any) -> StoredAudit:
@@ -193,6 +194,9 @@ def _described(told: _Told, window: tuple[datetime, datetime]) -> dict[str, Any]
         said = f"History: {len(told.stored):,} {what}; their windows hold {decisions:,} decisions in all."
     if told.left_out:
         said += f" {_older(told)} left out, since these are as many as are tried at once."
+    if told.uncounted:
+        n = len(told.uncounted)
+        said += f" {n:,} {told.grain}{'' if n == 1 else 's'} could not be counted; of the last: {told.uncounted[-1]}"
     return {**described, "sentence": said}
 
 
@@ -203,6 +207,8 @@ def _older(told: _Told) -> str:
 
 def _nothing(model: str, told: _Told, found: dict[str, Any]) -> str | None:
     """Why nothing can be said, where that is so."""
+    if not told.stored and told.uncounted:
+        return f"Nothing of {model} in this range could be counted: {told.uncounted[-1]} How these settings would have done is unknown."
     if not told.stored:
         what = {"audit": "audit was made", "hour": "decision was counted", "day": "decision was counted"}
         return (

@@ -37,6 +37,11 @@ class History:
         """In all of them."""
         return sum(window.counts.total for window in self.windows)
 
+    @property
+    def uncounted(self) -> list[str]:
+        """Of each period that could not be counted, why."""
+        return [window.reason for window in self.windows if window.reason is not None]
+
 
 def periods(since: datetime, until: datetime, hours: int) -> list[tuple[datetime, datetime]]:
     """The whole periods that lie in a range; they begin at whole multiples since 1970-01-01 00:00 UTC.
@@ -119,6 +124,6 @@ def _days(start: datetime, end: datetime) -> Iterator[date]:
 def _window(subject: Subject, start: datetime, end: datetime, attributes: Sequence[str]) -> CountedWindow:
     try:
         found = window_counts_reader.read_window(subject, start, end, attributes=attributes)
-    except InvalidInput:  # what was decided then was counted by other attributes
-        return CountedWindow(start, end, CountTable.empty(tuple(attributes)))
+    except InvalidInput as error:  # counted by other attributes, or by more values than can be told apart
+        return CountedWindow(start, end, CountTable.empty(tuple(attributes)), reason=error.message)
     return CountedWindow(start, end, found.table, found.reference_groups)

@@ -32,8 +32,8 @@ def from_counts(
 
     Returns
     -------
-    for each attribute and metric its series, a period without decisions being a check without a value; None where nothing
-    was counted at all
+    for each attribute and metric its series, a period without decisions, or that cannot be counted by the attribute, being a
+        check without a value that says why; None where nothing was counted at all
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _figures(window: CountedWindow, subject: Subject, attribute: str) -> dict[st
 
 def _check(window: CountedWindow, figures: dict[str, Any] | None, metric: str) -> Check:
     if figures is None:
-        said = "No decisions in this period."
+        said = window.reason or "No decisions in this period."
         return Check(window.end, None, None, 0, "insufficient_data", said, window.start)
     figure = figures[metric]
     value = figure["signed" if KEPT[metric].breached_when == "outside" else "value"]

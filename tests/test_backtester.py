@@ -2,17 +2,18 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from fairlens_backend import backtester, count_history, window_auditor
+from fairlens_backend import backtester, config, count_history, drift_reader, window_auditor
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.prediction_ingest import Sender, ingest
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.schemas.backtest import BacktestRequest
+from fairlens_backend.schemas.drift import DriftQuery
 from tests.ingest_kit import NOW, event, register, send
 from tests.test_window_auditor import submit
 
@@ -119,6 +120,28 @@ def test_no_history_is_not_no_alarm(model: None) -> None:
         found = run(grain=grain)
         assert found["status"] == "insufficient_data" and "no alarm is no good news" in found["reason"]
         assert found["history"]["n_windows"] == 0 and found["sentence"] == found["reason"]
+
+
+def test_an_hour_that_cannot_be_counted_is_said(
+    model: None, make_settings: Callable[..., config.Settings]
+) -> None:
+    """Three values of sex where two are the most: the hour was not without decisions, and why it is left out is said."""
+    make_settings(MAX_ATTRIBUTE_GROUPS="2")
+    for number in range(2):
+        send_hour(number, 20)
+    send([event("x", timestamp=(START + HOUR).isoformat(), demographic_tags={"sex": "X"})], now=NOW)
+    found = run(grain="hour", until=START + 3 * HOUR)
+    assert found["history"]["n_decisions"] == 40
+    said = "1 hour could not be counted; of the last: sex has 3 different values"
+    assert said in found["history"]["sentence"]
+    alone = run(grain="hour", since=START + HOUR, until=START + 2 * HOUR)
+    assert alone["status"] == "insufficient_data"
+    assert "could be counted: sex has 3 different values" in alone["reason"]
+    wanted = DriftQuery(metrics="dir", attribute="sex", grain="hour", since=START, until=START + 3 * HOUR)
+    (series,) = drift_reader.drift("acme", "hiring", wanted, NOW)["series"]
+    first, second, third = (point["reason"] for point in series["timeseries"])
+    assert "3 different values" in second and third == "No decisions in this period."
+    assert "3 different values" not in str(first)
 
 
 def test_a_long_range_is_cut_to_its_newest_windows(model: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,12 +56,18 @@ DEFAULT: Final = BacktestSettings()
 
 @dataclass(frozen=True)
 class CountedWindow:
-    """The counts of one window, where no audit was made of it."""
+    """The counts of one window, where no audit was made of it.
+
+    Parameters
+    ----------
+    reason : why there are none although something was decided; None otherwise
+    """
 
     start: datetime
     end: datetime
     counts: CountTable
     reference_groups: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
 
 
 def audits_of_windows(
