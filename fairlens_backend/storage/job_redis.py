@@ -128,15 +128,25 @@ class JobRedis:
         """As `JobRows.purge`."""
 
         def act(client: Any) -> int:
+            from redis.exceptions import WatchError
+
             ended, latest = f"{PREFIX}:ended", f"({_score(before)}"
             ids = [one.decode() for one in client.zrangebyscore(ended, "-inf", latest, start=0, num=limit)]
             for job_id in ids:
-                found = client.get(_text(job_id))
                 with client.pipeline(transaction=True) as pipe:
-                    pipe.zrem(ended, job_id)
-                    if found is not None:
-                        _forget(pipe, _read(found))
-                    pipe.execute()
+                    try:
+                        pipe.watch(_text(job_id))
+                        found = pipe.get(_text(job_id))
+                        job = None if found is None else _read(found)
+                        if job is not None and job.state not in ENDED:
+                            continue
+                        pipe.multi()
+                        pipe.zrem(ended, job_id)
+                        if job is not None:
+                            _forget(pipe, job)
+                        pipe.execute()
+                    except WatchError:
+                        continue  # revived meanwhile, or forgotten by another
             return len(ids)
 
         return redis_link.ask(act)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from fairlens_backend.storage.job_states import ENDED, Job
 from fairlens_backend.storage.job_tables import JobRow
-from fairlens_backend.storage.session import current_session, is_postgresql, read_snapshot, unit_of_work
+from fairlens_backend.storage.session import is_postgresql, read_snapshot, unit_of_work
 
 _FIELDS: Final = tuple(field.name for field in fields(Job))
 
@@ -88,7 +88,8 @@ class JobRows:
                 select(JobRow.job_id).where(JobRow.state.in_(ENDED), JobRow.finished_at < before).limit(limit)
             ).all()
             if old:
-                current_session().execute(delete(JobRow).where(JobRow.job_id.in_(old)))
+                # Still ended: one of them may have been revived since.
+                session.execute(delete(JobRow).where(JobRow.job_id.in_(old), JobRow.state.in_(ENDED)))
         return len(old)
 
 

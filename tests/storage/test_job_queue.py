@@ -12,7 +12,7 @@ import pytest
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import InvalidInput, Unavailable
-from fairlens_backend.storage import job_queue, job_states, redis_link
+from fairlens_backend.storage import job_queue, job_redis, job_states, redis_link
 from fairlens_backend.storage.job_states import Job
 from fairlens_backend.storage.session import unit_of_work
 from tests.redis_server import RedisServer
@@ -264,6 +264,25 @@ def test_what_ended_long_ago_is_deleted(queue: str) -> None:
     assert [job.job_id for job in engine.page("t", None, 9, None)] == [open_job.job_id]
     assert engine.page("t", "done", 9, None) == []
     assert put(key="k", at=later(2)).state == "waiting"
+
+
+def test_a_job_that_is_revived_while_old_ones_are_deleted_stays(
+    redis_url: str, make_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was dead when it was looked at and waits when it would be deleted: it is run, and nothing of it hangs in the queue."""
+    make_settings(REDIS_URL=redis_url)
+    made = put()
+    job_queue.fail(taken(), "no", NOW, permanent=True, rng=random.Random(1))
+    forget = job_redis._forget
+
+    def first_revive(pipe: Any, job: Job) -> None:
+        assert job_queue.revive("t", job.job_id, later(1)) is not None
+        forget(pipe, job)
+
+    monkeypatch.setattr(job_redis, "_forget", first_revive)
+    job_queue.engine().purge(later(1), 10)
+    assert taken(later(2)).job_id == made.job_id
+    assert job_queue.engine().health(later(2))["running"] == 1
 
 
 @pytest.mark.parametrize("arguments", [{"x": float("nan")}, {"x": object()}, {"x": "a" * 100_001}])
