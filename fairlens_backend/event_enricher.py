@@ -80,8 +80,9 @@ class Enricher:
         """
         n = len(some.event_id)
         kept = keep_features and self.privacy.store_features and config.current().store_features
-        features: Any = some.features if kept else {}
-        tags: Any = some.tags if kept else {}
+        # Looked through whether kept or not: an id or a label may hold a name that only a feature tells to be one.
+        features: Any = some.features
+        tags: Any = some.tags
         ids = list(some.event_id)
         if self.tokeniser.has_former:
             features, tags, ids = [self._renewed(one) for one in (features, tags, ids)]
@@ -107,16 +108,16 @@ class Enricher:
                 tokenised[i] = new
         for i, new in tokenised.items():
             ids[i] = str(new["event_id"])
-        details = Details(
-            self.privacy.token_key_version,
-            ids,
-            _replaced(features, scanned.written[0], {i: one["features"] for i, one in tokenised.items()}, n),
-            _replaced(
-                tags, scanned.written[1], {i: one["demographic_tags"] for i, one in tokenised.items()}, n
-            ),
-            some.threshold,
-            some.use_case,
-        )
+        if kept:
+            parts = (("features", features), ("demographic_tags", tags))
+            features, tags = (
+                _replaced(table, columns, {i: one[part] for i, one in tokenised.items()}, n)
+                for (part, table), columns in zip(parts, scanned.written, strict=True)
+            )
+        else:
+            features, tags = {}, {}
+        version = self.privacy.token_key_version
+        details = Details(version, ids, features, tags, some.threshold, some.use_case)
         return Enriched(details, wrong, tokenised)
 
     def proxies(

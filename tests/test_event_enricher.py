@@ -353,6 +353,18 @@ def test_features_are_kept_where_tenant_model_and_server_let_them(make_settings:
     ]  # fmt: skip
 
 
+def test_a_name_that_only_a_feature_tells_is_in_no_id_and_no_label() -> None:
+    """Whether features are kept or not: what is thrown away says first what in the rest is somebody's name."""
+    privacy_keeper.change("acme", {"store_features": False}, "ann", NOW)
+    sent = {"features": {"first_name": "Zelda", "note": "x"}, "demographic_tags": {"sex": "Zelda", "age": 41}}
+    send([event("zelda-7", **sent), event("b", features={"note": "y"})])
+    (kept,) = kept_details()
+    assert not kept.features and not kept.tags
+    labels = [sex for sex, _ in groups()]
+    assert "zelda" not in json.dumps([list(kept.event_id), labels]).lower()
+    assert kept.event_id[0].startswith("tok_name_") and kept.event_id[1] == "b"
+
+
 def test_switches_of_another_process_count_within_two_seconds() -> None:
     """What was read is read anew after two seconds."""
     send(event("a", features={"secret": "blue"}))
