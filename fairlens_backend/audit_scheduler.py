@@ -14,8 +14,9 @@ import atexit
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from fairlens_backend import alert_delivery, config, telemetry
@@ -34,10 +35,14 @@ class Clock:
     ----------
     interval_s : seconds from the end of one tick to the beginning of the next
     jobs : by name, each called with the time now (UTC); they run in this order
+    elapsed : seconds that only grow
     """
 
-    def __init__(self, interval_s: float, jobs: Mapping[str, Job]) -> None:
+    def __init__(
+        self, interval_s: float, jobs: Mapping[str, Job], elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
         self.interval_s = interval_s
+        self.elapsed = elapsed
         self.jobs = dict(jobs)
         self.failing: tuple[str, ...] = ()
         """Jobs that failed at the last tick of this process."""
@@ -71,17 +76,23 @@ class Clock:
     def tick(self, now: datetime) -> dict[str, str]:
         """Run each job once. One that fails is logged, counted and stops no other; none begins after `leave`.
 
+        Parameters
+        ----------
+        now : when the first begins; those after it get the time at which they begin, since a lease taken at the time of a
+            tick that has lasted for minutes would be over at once
+
         Returns
         -------
         dict : for each job `done`, `failed` or `left`
         """
         outcomes = {}
+        begun = self.elapsed()
         for name, job in self.jobs.items():
             if self._leaving:
                 outcomes[name] = "left"
                 continue
             try:
-                job(now)
+                job(now + timedelta(seconds=self.elapsed() - begun))
                 outcomes[name] = "done"
             # broad: whatever one job meets, the others and the next tick go on
             except Exception as error:  # noqa: BLE001

@@ -28,11 +28,19 @@ def failing(_now: datetime) -> None:
 
 
 def test_a_tick_runs_every_job_with_its_time(settings: config.Settings) -> None:
-    """In the order they were given, each with the tick's time."""
+    """In the order they were given; the second begins when the first, which takes five minutes, has ended."""
     seen: list[tuple[str, datetime]] = []
-    clock = Clock(60, {name: lambda now, name=name: seen.append((name, now)) for name in ("b", "a")})
-    assert clock.tick(NOW) == {"b": "done", "a": "done"}
-    assert seen == [("b", NOW), ("a", NOW)] and not clock.running
+    passed = 1_000.0
+
+    def slow(now: datetime) -> None:
+        nonlocal passed
+        seen.append(("slow", now))
+        passed += 300
+
+    jobs = {"slow": slow, "next": lambda now: seen.append(("next", now))}
+    clock = Clock(60, jobs, elapsed=lambda: passed)
+    assert clock.tick(NOW) == {"slow": "done", "next": "done"}
+    assert seen == [("slow", NOW), ("next", NOW + timedelta(minutes=5))] and not clock.running
 
 
 def test_a_job_that_fails_is_logged_and_stops_no_other(
@@ -121,6 +129,7 @@ def test_start_clock_delivers_runs_the_roofs_jobs_and_beats(
     assert clock is not None and list(clock.jobs) == ["deliver_due", "publish", "broken", "heartbeat"]
     assert ran.wait(10)
     clock.stop(10)
+    clock.elapsed = lambda: 0.0
     clock.tick(NOW)
     found = clock_health(NOW + timedelta(seconds=1))
     assert found == {"status": "ok", "ok": True, "last_tick_age_s": 1.0, "failing_jobs": ["broken"]}
