@@ -15,7 +15,7 @@ from fairlens_backend.core.enrich.pii_finder import suspicious
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser, Untokenisable
 from fairlens_backend.event_reader import Refused
 from fairlens_backend.schemas._base import NAME_PATTERN
-from fairlens_backend.schemas.events import PredictionEvent
+from fairlens_backend.schemas.events import Prediction, PredictionEvent, SessionContext
 from fairlens_backend.storage import event_ids
 from fairlens_backend.storage.dead_letters import NewLetter
 
@@ -25,6 +25,10 @@ _MOST: Final = 2_000
 _NAMES: Final = 50
 _LONGEST: Final = 200
 _FIELDS: Final = frozenset(PredictionEvent.__struct_fields__)
+_INNER: Final = {
+    "prediction": frozenset(Prediction.__struct_fields__),
+    "session_context": frozenset(SessionContext.__struct_fields__),
+}
 _MODEL: Final = re.compile(NAME_PATTERN)
 
 
@@ -70,12 +74,12 @@ def _without_personal_data(tokeniser: PiiTokeniser, event: Any) -> Any:
     if not isinstance(event, dict):
         return REMOVED  # what is no event says of no text what it is
     known = {name: value for name, value in event.items() if name in _FIELDS}
-    # Of a field that events do not have nothing is known: whatever stands in it may be somebody's name.
-    unknown = {
-        _whole(tokeniser, name): _whole(tokeniser, value)
-        for name, value in event.items()
-        if name not in _FIELDS
-    }
+    for name, fields in _INNER.items():
+        inner = known.get(name)
+        if isinstance(inner, dict):
+            own = {key: value for key, value in inner.items() if key in fields}
+            known[name] = own | _strangers(tokeniser, inner, fields)
+    unknown = _strangers(tokeniser, event, _FIELDS)
     try:
         new = tokeniser.tokenise(known).document
     except Untokenisable:
@@ -85,6 +89,15 @@ def _without_personal_data(tokeniser: PiiTokeniser, event: Any) -> Any:
         if isinstance(new.get(name), str) and suspicious(new[name]):
             new = {**new, name: _whole(tokeniser, new[name])}
     return {**new, **unknown}
+
+
+def _strangers(tokeniser: PiiTokeniser, item: dict[str, Any], fields: frozenset[str]) -> dict[str, Any]:
+    """Fields that events do not have, of which nothing is known: whatever stands in them may be somebody's name."""
+    return {
+        _whole(tokeniser, name): _whole(tokeniser, value)
+        for name, value in item.items()
+        if name not in fields
+    }
 
 
 def _whole(tokeniser: PiiTokeniser, value: Any, depth: int = 0) -> Any:

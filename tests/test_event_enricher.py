@@ -125,6 +125,8 @@ def bad_bodies(chance: random.Random, number: int) -> list[Any]:
         {**base, "event_id": f"y{number}", "prediction": {"label": MAIL, "score": MAIL}},
         {**base, "event_id": f"z{number}", "session_context": {"tenant_id": MAIL}},
         {**base, "event_id": f"q{number}", "session_context": {"use_case": MAIL}},
+        {"event_id": f"i{number}", "model_id": "hiring", "prediction": {"label": "yes", "who": NAME}},
+        {**event(f"j{number}"), "session_context": {NAME: 1, "by": [{"x": NAME}]}},
         {**base, "event_id": f"d{number}", "features": {**named, "deep": deep, "note": f"ask {NAME}"}},
         {
             **base,
