@@ -50,7 +50,7 @@ def model(database: None) -> None:
     register()
 
 
-def person(event_id: str, mail: str = MAIL, **changes: Any) -> dict[str, Any]:
+def person(event_id: Any, mail: str = MAIL, **changes: Any) -> dict[str, Any]:
     """An event with somebody's address."""
     return event(event_id, features={"email": mail, "income": 41_000}, **changes)
 
@@ -214,6 +214,8 @@ def test_what_waits_and_dead_letters_go_too() -> None:
     ] == [0, 1, 1, 1]
     assert sql("SELECT count(*) FROM early_labels")[0][0] == 1
     (letter,) = dead_letter_box.list_letters("acme")["items"]
+    send([person(70123)])  # no text, and so a letter
+    assert erase({"event_ids": ["70123"]})["erased"]["dead_letters"] == 1
     send([person("worse", prediction={})])
     assert erase({"token": token()})["erased"]["dead_letters"] == 1
     assert [one["id"] for one in dead_letter_box.list_letters("acme")["items"]] == [letter["id"]]
