@@ -1,17 +1,17 @@
 """Follows the audits of one model through a bundle: each after the one before, none left out, at the ends neither."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from fairlens_backend.bundle_entries import AuditEntry, Entry
+from fairlens_backend.bundle_entries import AuditEntry, Entry, read_body
 from fairlens_backend.evidence_bundle import Header, Wrong, export_body
 from fairlens_backend.stated_figures import AuditBody, FigureCheck
 
 
 class _NamesModel(msgspec.Struct, frozen=True):
-    model: str | None = None
+    model: Any = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class _Last:
 
 _AUDIT: Final = msgspec.json.Decoder(AuditBody)
 _MODEL: Final = msgspec.json.Decoder(_NamesModel)
+_EXPORT: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class AuditChain:
@@ -53,12 +54,9 @@ class AuditChain:
         if isinstance(entry.body, AuditBody):
             body = entry.body
         else:
-            if _MODEL.decode(entry.body).model != header.model:
+            if read_body(entry, _MODEL).model != header.model:
                 return
-            try:
-                body = _AUDIT.decode(entry.body)
-            except msgspec.ValidationError as error:
-                raise Wrong(f"Entry {entry.index} is no audit as this verifier knows it: {error}.") from None
+            body = read_body(entry, _AUDIT)
         if body.model != header.model:
             return
         number, previous = body.model_audit_number, body.previous_audit_index
@@ -89,7 +87,7 @@ class AuditChain:
         Wrong : it says something else
         """
         header = self.header
-        said = msgspec.json.decode(entry.body)
+        said = read_body(entry, _EXPORT)
         if said.get("model") != header.model:
             return
         last = self._last

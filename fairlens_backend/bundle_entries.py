@@ -2,40 +2,63 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.core.merkle import leaf_hash
+from fairlens_backend.core.signed_note import is_time
 from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.evidence_bundle import Head, Wrong
 from fairlens_backend.stated_figures import AuditBody
 
 AUDIT: Final = "AUDIT_COMPLETED"
+ENTRY_VERSION: Final = 1
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""what reading JSON that somebody else wrote can end in"""
 _END_OF_AUDIT: Final = b'"type":"AUDIT_COMPLETED","version":1}'
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of the ledger; its body is read where its type is known."""
 
     index: int
     time: str
     type: str
     tenant: str
+    salt: str
+    version: int
     body: msgspec.Raw
 
 
-class AuditEntry(msgspec.Struct, frozen=True):
+class AuditEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The entry of an audit, read in one go: of a long ledger most bytes are theirs."""
 
     index: int
     time: str
     type: str
     tenant: str
+    salt: str
+    version: int
     body: AuditBody
 
 
+class About(msgspec.Struct, frozen=True):
+    """What entries of several types say of themselves, each where it has it."""
+
+    model: Any = None
+    record_id: Any = None
+    key: Any = None
+    verifier_key: Any = None
+
+
+class _Leaf(msgspec.Struct, frozen=True):
+    body: About
+
+
+Body = TypeVar("Body")
+_LEAF: Final = msgspec.json.Decoder(_Leaf)
 _ENTRY: Final = msgspec.json.Decoder(Entry)
 _AUDIT: Final = msgspec.json.Decoder(AuditEntry)
 
@@ -45,7 +68,7 @@ def read_entry(leaf: bytes) -> Entry | AuditEntry:
 
     Raises
     ------
-    msgspec.DecodeError : they are no entry
+    msgspec.DecodeError, UnicodeDecodeError, RecursionError : they are no entry (`UNREADABLE`)
     """
     if leaf.endswith(_END_OF_AUDIT):
         try:
@@ -53,6 +76,32 @@ def read_entry(leaf: bytes) -> Entry | AuditEntry:
         except msgspec.ValidationError:
             pass  # not as audits are: what it is instead is said where it matters
     return _ENTRY.decode(leaf)
+
+
+def read_body(entry: Entry, decoder: msgspec.json.Decoder[Body]) -> Body:
+    """What an entry's body says.
+
+    Raises
+    ------
+    Wrong : nothing that entries of its type say
+    """
+    try:
+        return decoder.decode(entry.body)
+    except UNREADABLE as error:
+        raise Wrong(f"Entry {entry.index} is no {entry.type} as this verifier knows it: {error}.") from None
+
+
+def read_about(index: int, leaf: bytes) -> About:
+    """What an entry is about, by its bytes.
+
+    Raises
+    ------
+    Wrong : its body is no object
+    """
+    try:
+        return _LEAF.decode(leaf).body
+    except UNREADABLE as error:
+        raise Wrong(f"Entry {index} is no entry of a ledger: {error}.") from None
 
 
 Misplaced = Callable[[int, int], Wrong]
@@ -80,7 +129,7 @@ class Walk:
 
         Raises
         ------
-        Wrong : it was altered, misplaced or dated back
+        Wrong : it was altered, misplaced or dated back, or is of another form than this verifier reads
         """
         expected = self.fold.size
         if leaf_hash(leaf) != stated:
@@ -89,10 +138,18 @@ class Walk:
             )
         try:
             entry = read_entry(leaf)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Wrong(f"Entry {expected} ({place}) is no entry of a ledger: {error}.") from None
+        if entry.version != ENTRY_VERSION:
+            raise Wrong(
+                f"Entry {expected} ({place}) is of version {entry.version}; this verifier reads version {ENTRY_VERSION}."
+            )
         if entry.index != expected:
             raise misplaced(entry.index, expected)
+        if not is_time(entry.time):
+            raise Wrong(
+                f"Entry {entry.index} ({place}) has the time {entry.time[:40]!r}, which is not spelled as times are."
+            )
         if entry.time < self.latest:
             raise Wrong(
                 f"Entry {entry.index} ({place}) is dated back: {entry.time} is before {self.latest},"

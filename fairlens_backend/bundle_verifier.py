@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-import msgspec
-
 from fairlens_backend.bundle_audits import AuditChain
-from fairlens_backend.bundle_entries import AUDIT, Entry, Walk, read_entry
+from fairlens_backend.bundle_entries import AUDIT, UNREADABLE, Entry, Walk, read_about, read_entry
 from fairlens_backend.bundle_heads import HeadCheck
-from fairlens_backend.core.signed_note import VerifierKey
+from fairlens_backend.core.signed_note import VerifierKey, is_time
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.evidence_bundle import (
     FORMAT_VERSION,
@@ -34,14 +32,6 @@ from fairlens_backend.stated_figures import FigureCheck
 
 EXPORT: Final = "EVIDENCE_EXPORTED"
 KEY_ROTATED: Final = "KEY_ROTATED"
-
-
-class _Rotation(msgspec.Struct, frozen=True):
-    key: str
-    verifier_key: str | None = None
-
-
-_ROTATION: Final = msgspec.json.Decoder(_Rotation)
 
 
 @dataclass
@@ -150,6 +140,10 @@ class _Reading:
         verdict.heads, verdict.last_head_time = self.heads.seen, self.heads.last_time
         verdict.timestamps, verdict.cosignatures = self.heads.timestamps, self.heads.cosignatures
         verdict.not_checked = self.heads.not_checked()
+        if self.figures.without_counts:
+            verdict.not_checked.append(
+                f"{self.figures.without_counts} audit(s) that were stored without counts, stating {self.figures.uncounted} figures"
+            )
         if self.figures.of_rows:
             verdict.not_checked.append(
                 f"{self.figures.of_rows} figures of samples of rows or of earlier audits, which no count table gives"
@@ -176,6 +170,8 @@ class _Reading:
             raise Wrong(
                 f"The bundle is of version {header.fairlens_evidence}; this verifier reads version {FORMAT_VERSION}."
             )
+        if not (is_time(header.since) and is_time(header.until)):
+            raise Wrong("Line 1 was altered: since and until are not spelled as times are.")
         self.verdict.header = header
         self.heads.origin = header.origin
         self.chain = AuditChain(header, self.figures)
@@ -207,9 +203,9 @@ class _Reading:
         elif mine and entry.type == EXPORT and isinstance(entry, Entry):
             self.chain.export(entry)
         elif entry.type == KEY_ROTATED and isinstance(entry, Entry):
-            rotation = _ROTATION.decode(entry.body)
-            if rotation.key == "ledger" and rotation.verifier_key:
-                self.heads.announce(rotation.verifier_key, self.fold.size)
+            about = read_about(entry.index, leaf)
+            if about.key == "ledger" and about.verifier_key:
+                self.heads.announce(str(about.verifier_key), self.fold.size)
 
     def _end(self, end: End, number: int, above: bytes) -> None:
         self.figures.finish()
@@ -241,6 +237,6 @@ def _misplaced(index: int, expected: int, number: int, rest: Iterator[bytes]) ->
             try:
                 if read_entry(split_leaf(line.rstrip(b"\n"), 0)[1]).index == expected:
                     return Wrong(f"Entry {expected} is out of order: {place}, and it comes below.")
-            except (Wrong, msgspec.DecodeError):
+            except (Wrong, *UNREADABLE):
                 continue
     return Wrong(f"Entry {expected} is missing: {place}.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fairlens_backend import telemetry
-from fairlens_backend.bundle_entries import AuditEntry, read_entry
+from fairlens_backend.bundle_entries import UNREADABLE, AuditEntry, read_entry
 from fairlens_backend.core.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
 from fairlens_backend.core.signed_note import VerifierKey, open_note, parse_checkpoint
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
@@ -216,18 +216,25 @@ def vouches_for(record: Mapping[str, Any], hash_value: str) -> bool:
 def _entry_fault(entry: ledger.Entry, record: Mapping[str, Any], hash_value: str) -> str | None:
     if leaf_hash(entry.leaf) != entry.leaf_hash:
         return f"has an entry {entry.index} that was altered: its bytes do not have the hash in the tree"
-    said = json.loads(entry.leaf)
-    if (said["index"], said["type"], said["tenant"]) != (entry.index, entry.type, entry.tenant):
+    try:
+        said = json.loads(entry.leaf)
+        row = said["index"], said["type"], said["tenant"]
+        hashes = said["body"]["record_hash"], said["body"]["audit_sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return f"has an entry {entry.index} that cannot be read"
+    if row != (entry.index, entry.type, entry.tenant):
         return f"has an entry {entry.index} whose row is not what its bytes say"
-    body = said["body"]
-    if body["record_hash"] != hash_value or body["audit_sha256"] != record.get("audit_sha256"):
+    if hashes != (hash_value, record.get("audit_sha256")):
         return f"names in entry {entry.index} another hash than the record has"
     return _figures_fault(entry)
 
 
 def _figures_fault(entry: ledger.Entry) -> str | None:
     """Whether an audit's figures are those that its counts give, by the code that verifies bundles."""
-    read = read_entry(entry.leaf)
+    try:
+        read = read_entry(entry.leaf)
+    except UNREADABLE:
+        return f"has an entry {entry.index} that cannot be read"
     if not isinstance(read, AuditEntry):
         return f"has an entry {entry.index} that is no audit"
     check = FigureCheck()

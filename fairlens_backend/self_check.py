@@ -15,11 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from fairlens_backend import config, evidence_files, telemetry
 from fairlens_backend.bundle_audits import AuditChain
-from fairlens_backend.bundle_entries import AUDIT, AuditEntry, Entry, Walk
+from fairlens_backend.bundle_entries import AUDIT, AuditEntry, Entry, Walk, read_about
 from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.core.signed_note import VerifierKey
 from fairlens_backend.evidence_bundle import FORMAT_VERSION, Head, Header, Wrong
@@ -38,22 +36,6 @@ LATE: Final = 3
 """times the time between two rounds after which one that did not end is told"""
 AT_MOST_SHARE: Final = 50
 _OWNER: Final = secrets.token_hex(8)
-
-
-class _About(msgspec.Struct, frozen=True):
-    """What an entry's body repeats in the columns of its row."""
-
-    model: Any = None
-    record_id: Any = None
-    key: Any = None
-    verifier_key: Any = None
-
-
-class _Leaf(msgspec.Struct, frozen=True):
-    body: _About
-
-
-_LEAF: Final = msgspec.json.Decoder(_Leaf)
 
 
 @dataclass
@@ -90,6 +72,8 @@ class Round:
         """
         with read_snapshot():
             rows = ledger_heads.all_keys()
+            if not rows:
+                raise Wrong("The public keys of the ledger are gone.")
             self.walk.heads.origin = rows[0].name
             while self.next_id <= self.last_id:
                 heads = ledger_heads.between(self.next_id, self.last_id, READ_AT_ONCE)
@@ -135,7 +119,7 @@ class Round:
                     f"The history was forked: the first {self.known[0]} entries had the root {self.known[1]} at the check"
                     f" before, now it is {root}."
                 )
-        about = _LEAF.decode(one.leaf).body
+        about = read_about(one.index, one.leaf)
         row = (one.index, one.at, one.type, one.tenant, one.subject, one.record_id)
         if row != (entry.index, entry.time, entry.type, entry.tenant, about.model, about.record_id):
             raise Wrong(f"The row of entry {one.index} was altered: it is not what the entry's bytes say.")
@@ -158,7 +142,10 @@ class Round:
         """The keys that sign from this size on. Each but the first must be named by the entry before."""
         while self.keys < len(keys) and keys[self.keys].first_size <= self.walk.fold.size:
             row = keys[self.keys]
-            key = VerifierKey(row.name, bytes.fromhex(row.public_key))
+            try:
+                key = VerifierKey(row.name, bytes.fromhex(row.public_key))
+            except ValueError:
+                raise Wrong(f"The ledger's key {self.keys + 1} was altered: it is not hexadecimal.") from None
             if self.keys and self.named != key.text:
                 raise Wrong(
                     f"The ledger's key {self.keys + 1} was put in: no entry before {row.first_size} names it."

@@ -16,6 +16,7 @@ from fairlens_backend.errors import FairLensError
 from fairlens_backend.evidence_bundle import Wrong
 
 AT_ONCE: Final = 2_000
+COUNTS_VERSION: Final = 1
 TOLERANCE: Final = 1e-12
 """Between two machines the last bits of a division may differ; figures that differ by more were not computed from these counts."""
 RECOMPUTED: Final = ("lower", "upper", "p_value")
@@ -82,6 +83,10 @@ class FigureCheck:
         """figures compared so far"""
         self.of_rows = 0
         """stated figures that no count table gives: of samples of rows, of earlier audits"""
+        self.without_counts = 0
+        """audits that were computed elsewhere, and stored without counts"""
+        self.uncounted = 0
+        """figures that these state all the same"""
         self._intervals = intervals
         self._waiting: dict[Layout, list[tuple[int, AuditBody]]] = {}
         self._n_waiting = 0
@@ -93,27 +98,28 @@ class FigureCheck:
         ------
         Wrong : this audit, or one before it, states what its counts do not give
         """
-        if body.counts is None:  # computed elsewhere, and stored without counts
-            self.of_rows += sum(one.value is not None for one in body.figures)
+        if body.counts is None:
+            self.without_counts += 1
+            self.uncounted += sum(one.value is not None for one in body.figures)
             return
         settings = body.settings
         if settings is None:
             raise Wrong(f"Entry {index} has counts and no settings.")
+        least = settings.policy.get("min_group_size")
+        if type(least) is not int or not settings.protected_attributes:
+            raise Wrong(f"Entry {index}: its settings lack min_group_size or any protected attribute.")
         rows = body.counts.rows
-        total = sum(row[4] for row in rows)
-        labelled = sum(row[4] for row in rows if row[2] != 2)
+        total, labelled = _sizes(index, body.counts)
         if (total, labelled) != (body.sample_size, body.labelled_size):
             raise _wrong(
                 index, "its sizes", f"{body.sample_size} and {body.labelled_size}", f"{total} and {labelled}"
             )
-        if any(row[4] < 0 for row in rows):
-            raise Wrong(f"Entry {index}: its count table has a count below 0.")
         layout = Layout(
             body.counts.attributes,
             tuple(sorted({row[0] for row in rows})),
             settings.protected_attributes,
             tuple(settings.reference_groups.items()),
-            int(settings.policy["min_group_size"]),
+            least,
         )
         self._waiting.setdefault(layout, []).append((index, body))
         self._n_waiting += 1
@@ -147,7 +153,7 @@ class FigureCheck:
         faults = []
         for shape, places in alike.items():
             faults += self._compare_alike(shape, [some[place] for place in places], made, np.array(places))
-        if self._intervals:
+        if self._intervals and not faults:
             for index, body in some:
                 _compare_intervals(index, body)
         return faults
@@ -185,6 +191,25 @@ class FigureCheck:
         return faults
 
 
+def _sizes(index: int, counts: Counts) -> tuple[int, int]:
+    """How many decisions a table counts, and how many of known truth. A row outside the table would count for another's."""
+    if counts.version != COUNTS_VERSION:
+        raise Wrong(
+            f"Entry {index}: its count table is of version {counts.version}; this verifier reads version {COUNTS_VERSION}."
+        )
+    total = labelled = 0
+    width = len(counts.attributes)
+    for group, decision, truth, score, n, _ in counts.rows:
+        if n < 0 or not (0 <= decision <= 1 and 0 <= truth <= 2 and 0 <= score <= 10) or len(group) != width:
+            raise Wrong(
+                f"Entry {index}: its count table has a row that none can have: decision {decision}, truth {truth},"
+                f" score bin {score}, {n} decisions, {len(group)} labels for {width} attributes."
+            )
+        total += n
+        labelled += n if truth != 2 else 0
+    return total, labelled
+
+
 def _differing(
     some: Sequence[tuple[int, AuditBody]], what: str, said: list[float | None], given: npt.NDArray[np.float64]
 ) -> list[tuple[int, Wrong]]:
@@ -200,13 +225,12 @@ def _differing(
 
 
 def _compare_intervals(index: int, body: AuditBody) -> None:
-    table = CountTable.from_dict(msgspec.to_builtins(body.counts))
     settings = body.settings
     if settings is None:  # without counts, of which `add` has made sure
         return
     try:
         made = assess(
-            table,
+            CountTable.from_dict(msgspec.to_builtins(body.counts)),
             settings.protected_attributes,
             settings.reference_groups,
             Policy(**settings.policy),

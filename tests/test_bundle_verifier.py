@@ -179,6 +179,90 @@ def resigned(lines: Lines, name: str | None = None) -> Lines:
     return closed(made)
 
 
+def audit_changed(
+    lines: Lines, change: Callable[[dict[str, Any]], object], *, intervals: bool = False
+) -> str:
+    """What is found when whoever runs the server changes an audit and signs every head anew."""
+    forged = resigned(rewritten(lines, place(lines, 4), change))
+    return str(bundle_verifier.verify(forged, [key()], intervals=intervals).finding)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, "is of version 2; this verifier reads version 1"),
+        ({"time": "2026-03-02T00:35:00.000000z"}, "is not spelled as times are"),
+        ({"time": "2026-03-02T00:35Z"}, "is not spelled as times are"),
+        ({"time": "2026-03-02T00:75:00.000000Z"}, "is not spelled as times are"),
+        ({"more": 1}, "no entry of a ledger"),
+        ({"body": [1]}, "no AUDIT_COMPLETED as this verifier knows it"),
+        ({"body": {"model": "hiring"}}, "no AUDIT_COMPLETED as this verifier knows it"),
+        ({"type": "KEY_ROTATED", "body": [1]}, "no entry of a ledger"),
+    ],
+)
+def test_an_entry_of_another_form(bundle: Lines, change: dict[str, Any], words: str) -> None:
+    """What section 1 of the format does not allow is said, under true signatures too; nothing ends in a traceback."""
+    assert words in audit_changed(bundle, lambda entry: entry.update(change))
+
+
+@pytest.mark.parametrize("change", [{"body": [1]}, {"body": {}}, {"type": "KEY_ROTATED"}, {"version": 2}])
+def test_a_closing_entry_of_another_form(bundle: Lines, change: dict[str, Any]) -> None:
+    """The entry of the export is read as carefully as those of audits."""
+    line = place(bundle, -1)
+    assert checked(resigned(rewritten(bundle, line, lambda entry: entry.update(change)))).finding is not None
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [(1, 2, "decision 2"), (2, 3, "truth 3"), (3, -1, "score bin -1"), (3, 40, "score bin 40"), (4, -5, "-5 decisions")],
+)  # fmt: skip
+@pytest.mark.parametrize("intervals", [False, True])
+def test_a_row_outside_the_count_table(
+    bundle: Lines, column: int, value: int, words: str, intervals: bool
+) -> None:
+    """A cell that no table has would be counted for the next group, or for the audit beside it: it is named with its audit."""
+
+    def outside(entry: dict[str, Any]) -> None:
+        entry["body"]["counts"]["rows"][0][column] = value
+
+    found = audit_changed(bundle, outside, intervals=intervals)
+    assert f"Entry {index_at(bundle, place(bundle, 4))}" in found and words in found
+
+
+def test_settings_and_tables_that_nothing_can_be_computed_from(bundle: Lines) -> None:
+    """Without the least size of a group, without an attribute that is assessed, or of another version: said, not passed over."""
+
+    def body(**parts: Any) -> Callable[[dict[str, Any]], object]:
+        def change(entry: dict[str, Any]) -> None:
+            for name, change in parts.items():
+                entry["body"][name] = change(entry["body"][name])
+
+        return change
+
+    no_least = body(settings=lambda one: {**one, "policy": {}})
+    nobody = body(settings=lambda one: {**one, "protected_attributes": []}, figures=lambda _: [])
+    assert "lack min_group_size" in audit_changed(bundle, no_least)
+    assert "lack min_group_size or any protected attribute" in audit_changed(bundle, nobody)
+    of_seven = body(counts=lambda one: {**one, "version": 7})
+    assert "count table is of version 7" in audit_changed(bundle, of_seven)
+    elsewhere = body(figures=lambda all_of: [{**all_of[0], "attribute": "age"}, *all_of[1:]])
+    assert "its counts give no" in audit_changed(bundle, elsewhere, intervals=True)
+
+
+def test_an_audit_without_counts_is_named(bundle: Lines) -> None:
+    """Nothing can be computed anew of it, so the reader is told, with how many figures it states all the same."""
+    stated = 0
+
+    def lose(entry: dict[str, Any]) -> None:
+        nonlocal stated
+        entry["body"]["counts"] = None
+        stated = sum(one["value"] is not None for one in entry["body"]["figures"])
+
+    verdict = checked(resigned(rewritten(bundle, place(bundle, 4), lose)))
+    assert stated > 0
+    assert f"1 audit(s) that were stored without counts, stating {stated} figures" in verdict.not_checked
+
+
 def test_an_altered_figure_with_its_hash_made_anew(bundle: Lines) -> None:
     """The head was signed for other entries; and where the signer forges, the counts still give the true figure."""
 

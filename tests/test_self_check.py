@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -80,6 +81,41 @@ def test_an_audit_of_an_empty_window_is_no_fault(database: Any) -> None:
         window_auditor.audit_window("acme", "hiring", WindowAuditRequest(), at(day * 1440))
     found = until_ended(3000)
     assert (found["status"], found["audits"]) == ("ok", 2)
+
+
+@pytest.mark.parametrize("body", ["[1]", "{}", '{"model":5}', '"\\ud800"'])
+def test_an_entry_with_another_body_and_its_hash_made_anew(history: None, body: str) -> None:
+    """Whoever writes the hash anew too leaves bytes that are no audit: told as damage, not an error at each tick."""
+    with read_snapshot():
+        (entry,) = ledger.entries(6, 7)
+    said = json.loads(entry.leaf)
+    leaf = json.dumps(said | {"body": "BODY"}, sort_keys=True, separators=(",", ":")).replace('"BODY"', body)
+    assert (
+        entry.type == "AUDIT_COMPLETED" and said["index"] == 6
+    )  # an even index completes its own hash alone
+    tampered(
+        "UPDATE ledger_entries SET leaf = :leaf, nodes = :nodes WHERE leaf_index = 6",
+        leaf=leaf.encode(),
+        nodes=sha256(b"\x00" + leaf.encode()).digest(),
+    )
+    assert until_ended(50)["status"] == "failed"
+    assert "6" in self_check.last_result()["finding"]
+    fault = ledger_reader.fault_of_record({"record_id": entry.record_id, "tenant": entry.tenant}, "0" * 64)
+    assert fault == "has an entry 6 that cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("DELETE FROM ledger_keys", "The public keys of the ledger are gone"),
+        ("UPDATE ledger_keys SET public_key = 'none' WHERE id = 2", "The ledger's key 2 was altered"),
+    ],
+)
+def test_keys_that_are_gone_or_none(history: None, statement: str, said: str) -> None:
+    """What verifies the heads is part of what is checked."""
+    tampered(statement)
+    assert until_ended(50)["status"] == "failed"
+    assert said in self_check.last_result()["finding"]
 
 
 def test_a_round_is_read_in_steps_and_again_after_an_hour(history: None) -> None:

@@ -16,6 +16,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
@@ -30,6 +31,7 @@ __all__ = [
     "Checkpoint",
     "Signature",
     "VerifierKey",
+    "is_time",
     "open_note",
     "parse_checkpoint",
     "parse_key",
@@ -121,6 +123,23 @@ class Checkpoint:
         return "\n".join([*lines, *([TIME + self.time] if self.time else [])]) + "\n"
 
 
+def is_time(text: str) -> bool:
+    """Whether it is a time as heads and entries spell it: a true one, UTC, with microseconds.
+
+    Examples
+    --------
+    >>> is_time("2026-01-02T03:04:05.678901Z"), is_time("2026-02-30T03:04:05.678901Z"), is_time("2026-01-02")
+    (True, False, False)
+    """
+    if not _TIMESTAMP.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_name(name: str) -> None:
     """Refuse a name that a signature line cannot carry.
 
@@ -209,7 +228,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         and made.size >= 0
         and len(content) == HASH_BYTES
         and len(lines) <= 4
-        and (time is None or _TIMESTAMP.fullmatch(time))
+        and (time is None or is_time(time))
     )
     if not right or made.text != text:
         raise _no_note("its text is not origin, size, root hash and time")
