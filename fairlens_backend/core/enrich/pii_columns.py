@@ -16,7 +16,9 @@ from fairlens_backend.core.enrich.pii_walk import Rule
 
 MAX_REMEMBERED: Final = 50_000
 MAX_TEXT: Final = 2_000
-"""Longer texts are not remembered, and their rows go the long way."""
+"""The rows of longer texts go the long way."""
+MAX_REMEMBERED_TEXT: Final = 200
+"""Longer texts are looked at each time: they seldom come again, and 50,000 of 2,000 characters are 100 MB a tenant."""
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # Words and one number, which no sign joins to another: of such only a card's could be a person's.
@@ -174,9 +176,10 @@ class ColumnScanner:
                 except Untokenisable:
                     rows.add(i)
                     continue
-                if len(self._whole) >= MAX_REMEMBERED:
-                    self._whole = {}
-                self._whole[name, value] = known
+                if len(value) <= MAX_REMEMBERED_TEXT:
+                    if len(self._whole) >= MAX_REMEMBERED:
+                        self._whole = {}
+                    self._whole[name, value] = known
             new[i] = known
         return new
 
@@ -204,6 +207,7 @@ class ColumnScanner:
                 rows.update(i for i, value in enumerate(column) if type(value) is str and value in dirty)
 
     def _remember(self, clean: set[str]) -> None:
+        clean = {text for text in clean if len(text) <= MAX_REMEMBERED_TEXT}
         if len(self._clean) + len(clean) > MAX_REMEMBERED:
             self._clean = set()  # replaced, never emptied: other threads read it
         self._clean.update(clean)

@@ -121,3 +121,13 @@ def test_common_events_are_not_looked_at_twice(n: int) -> None:
     }
     ids = [f"loan-{i:09d}" if i % 2 else f"018bcfe5-687b-7800-8000-{i:012d}" for i in range(n)]
     assert ColumnScanner(tokeniser()).scan([table, {"sex": ["F"] * n}], ids).rows == set()
+
+
+def test_long_texts_are_not_remembered() -> None:
+    """Nor are long names: what a tenant sends decides how many there are, and how long."""
+    scanner = ColumnScanner(tokeniser())
+    short, long = "paid", "paid " * 100
+    for _ in range(2):
+        found = scanner.scan([{"note": [short, long], "nick": ["Zoë", "Zo " * 100]}], ["1", "2"])
+        assert [one[:9] for one in found.written[0]["nick"]] == ["tok_name_"] * 2
+    assert (scanner._clean, set(scanner._whole)) == ({short}, {("nick", "Zoë")})
