@@ -9,8 +9,6 @@ from typing import Any
 
 from fairlens_backend.errors import InvalidInput
 
-SUM_TO = 1e-9
-
 
 @dataclass(frozen=True)
 class ProxyDistribution:
