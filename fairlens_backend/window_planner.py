@@ -17,9 +17,10 @@ from typing import Any, Final
 
 from fairlens_backend import config, schedule_settings, telemetry, window_runner
 from fairlens_backend.core import schedule as reckoning
-from fairlens_backend.errors import Conflict, FairLensError, Unavailable
+from fairlens_backend.errors import FairLensError, Unavailable
 from fairlens_backend.schedule_settings import Effective
 from fairlens_backend.storage import audit_windows, schedules
+from fairlens_backend.storage.audit_windows import WindowTaken
 from fairlens_backend.storage.schedule_tables import Schedule
 from fairlens_backend.storage.schedules import Lease, LeaseLost
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
@@ -190,7 +191,7 @@ def _audit_or_fail(
         return window_runner.audit_due(task, row, window, progress, now)
     except (LeaseLost, Unavailable):
         raise
-    except Conflict:
+    except WindowTaken:
         # Dealt with already, and only the schedule does not know: nothing is done twice.
         with unit_of_work():
             schedules.hold(task.lease, **progress, last_window_end=window[1])

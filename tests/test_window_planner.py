@@ -378,6 +378,20 @@ def test_a_failure_anywhere_leaves_nothing_and_the_next_tick_does_it(
     assert (len(windows()), audits_there()) == (1, 1)
 
 
+def test_a_record_that_cannot_be_kept_is_not_a_window_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another conflict than that of the window: it failed, and says why; it is not taken for one that is done."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Conflict("There is a record of that name already.")
+
+    monkeypatch.setattr(audit_runner.compliance_logger, "log_event", refuse)
+    schedule()
+    decide(3, women=10, men=20)
+    assert tick(16) == {"failed": 1}
+    (one,) = windows()
+    assert (one["state"], one["reason"]) == ("failed", "There is a record of that name already.")
+
+
 def test_what_the_schedule_asks_for_and_nobody_counted_is_said_once_a_window() -> None:
     """An attribute of a model that declares none, which no decision has: the window failed, with the reason."""
     register(columns={"decision": "hired"}, version="v0")

@@ -30,12 +30,16 @@ class Span(NamedTuple):
     own_start: datetime
 
 
+class WindowTaken(Conflict):
+    """This revision of the window is there already: another worker has dealt with it."""
+
+
 def add(tenant: str, model: str, span: Span, **columns: Any) -> None:
     """Keep what became of a window, as its newest revision.
 
     Raises
     ------
-    Conflict : this revision of the window is there already
+    WindowTaken : this revision of the window is there already
     """
     session = current_session()
     row = {
@@ -62,7 +66,7 @@ def add(tenant: str, model: str, span: Span, **columns: Any) -> None:
             )
             session.execute(insert(AuditWindow), [row])
     except IntegrityError as error:
-        raise Conflict(
+        raise WindowTaken(
             f"The window that ends at {span.end.isoformat()} was audited already.", revision=row["revision"]
         ) from error
 
