@@ -61,6 +61,7 @@ def run_due(clock: Clock | None = None) -> dict[str, int]:
     done = dict.fromkeys(("audited", "empty", "failed", "skipped", "revised", "compared"), 0)
     now = clock()
     _adopt(now)
+    _wake_all(now)
     _mark(now)
     settings = config.current()
     budget = settings.audits_per_tick
@@ -95,6 +96,18 @@ def _adopt(now: datetime) -> None:
         )
     for tenant, model in made:
         telemetry.log("SCHEDULE_MADE", tenant=tenant, model=model, cron=effective.timetable.cron)
+
+
+def _wake_all(now: datetime) -> None:
+    """Let models that follow AUDIT_CRON follow it at once when it is another one since the last start."""
+    latest = schedule_settings.wake_time(schedule_settings.of_schedule(None), now)
+    if latest is None:
+        return
+    with read_snapshot():
+        if not schedules.any_oversleeps(latest):
+            return
+    with unit_of_work():
+        schedules.wake(latest)
 
 
 def _mark(now: datetime) -> None:

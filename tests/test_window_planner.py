@@ -58,6 +58,16 @@ def test_a_model_that_sends_decisions_is_audited_without_anybody_asking() -> Non
     assert shown["last_data_end"][11:16] == "00:15"  # the second window's own quarter of an hour had none
 
 
+def test_a_server_s_new_timetable_counts_at_once(make_settings: Callable[..., config.Settings]) -> None:
+    """From once a day to every quarter of an hour: the next audit comes in the next quarter, not at midnight."""
+    make_settings(AUDIT_CRON="0 0 * * *")
+    decide(3, women=10, men=20)
+    assert tick(4) == {}
+    make_settings(AUDIT_CRON="*/15 * * * *", AUDIT_CATCH_UP="1")
+    assert tick(5) == {}
+    assert tick(15.25) == {"audited": 1}
+
+
 def test_defaults_can_be_turned_off(make_settings: Callable[..., config.Settings]) -> None:
     """With AUDIT_DEFAULT=false only models with a schedule of their own are audited."""
     make_settings(AUDIT_DEFAULT="false")

@@ -105,6 +105,17 @@ def any_to_adopt() -> bool:
     return current_session().scalar(select(CountSeries.id).where(~known).limit(1)) is not None
 
 
+def any_oversleeps(latest: datetime) -> bool:
+    """Whether a schedule that follows the server's timetable wakes after that timetable's next time."""
+    return current_session().scalar(select(Schedule.id).where(*_oversleeps(latest)).limit(1)) is not None
+
+
+def wake(latest: datetime) -> None:
+    """Let such schedules wake then."""
+    woken = update(Schedule).where(*_oversleeps(latest)).values(next_due_at=latest)
+    current_session().execute(woken, execution_options={"synchronize_session": False})
+
+
 def with_work(now: datetime, holder: str, *, defaults: bool, limit: int) -> list[int]:
     """The schedules that have something to do and are not another's just now, the longest waiting first.
 
@@ -195,6 +206,16 @@ def _free(now: datetime, holder: str) -> ColumnElement[bool]:
 
 def _active(defaults: bool) -> list[ColumnElement[bool]]:
     return [Schedule.enabled == true(), *([] if defaults else [Schedule.by_default == false()])]
+
+
+def _oversleeps(latest: datetime) -> list[ColumnElement[bool]]:
+    return [
+        Schedule.enabled == true(),
+        Schedule.next_due_at > latest,
+        Schedule.cron.is_(None),
+        Schedule.time_zone.is_(None),
+        Schedule.attempts == 0,
+    ]
 
 
 def _mine(lease: Lease) -> list[ColumnElement[bool]]:
