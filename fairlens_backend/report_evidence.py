@@ -9,7 +9,7 @@ from fairlens_backend.core.merkle import inclusion_proof, verify_inclusion
 from fairlens_backend.core.severity import SEVERITIES
 from fairlens_backend.evidence_publisher import hash_of
 from fairlens_backend.report_basis import Basis, basis_line
-from fairlens_backend.storage import checks, ledger, report_rows
+from fairlens_backend.storage import checks, ledger, ledger_heads, report_rows
 from fairlens_backend.storage.report_rows import AuditRow
 from fairlens_backend.telemetry import timestamp
 
@@ -52,7 +52,7 @@ def evidence(tenant: str, model: str, cited: Sequence[tuple[str, AuditRow]], bas
         for number, (why, row) in enumerate(cited, 1)
     ]
     needed = [*in_ledger, *(one["leaf_index"] for one in told if one["leaf_index"] is not None)]
-    head = report_rows.first_head_over(max(needed)) if needed else None
+    head = ledger_heads.first_covering(max(needed) + 1) if needed else None
     for one in told:
         one["inclusion"] = _inclusion(one["leaf_index"], head)
     newest = max((row.seq, timestamp(row.made)) for row in basis.used) if basis.used else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 
 from fairlens_backend.storage.ledger_tables import LedgerAttestation, LedgerHead, LedgerKey, LedgerSigner
 from fairlens_backend.storage.session import current_session
@@ -23,7 +23,7 @@ def newest() -> LedgerHead | None:
 
 
 def first_covering(tree_size: int) -> LedgerHead | None:
-    """The first head of a tree of at least this size; None when none was signed yet."""
+    """The first head of a tree of at least this size, which stays the same while the ledger grows; None before it is signed."""
     wanted = select(LedgerHead).where(LedgerHead.tree_size >= tree_size)
     return (
         current_session().scalars(wanted.order_by(LedgerHead.tree_size, LedgerHead.id).limit(1)).one_or_none()
@@ -34,11 +34,6 @@ def between(first_id: int, last_id: int, limit: int) -> Sequence[LedgerHead]:
     """The heads with these ids, in the order in which they were signed."""
     wanted = select(LedgerHead).where(LedgerHead.id >= first_id, LedgerHead.id <= last_id)
     return current_session().scalars(wanted.order_by(LedgerHead.id).limit(limit)).all()
-
-
-def latest_time() -> str:
-    """The time of the latest head, "" before the first."""
-    return current_session().scalar(select(func.max(LedgerHead.at))) or ""
 
 
 def all_keys() -> Sequence[LedgerKey]:

@@ -9,7 +9,7 @@ from sqlalchemy import Text, and_, cast, false, func, or_, select, true
 
 from fairlens_backend.storage import figures
 from fairlens_backend.storage.alert_tables import Alert
-from fairlens_backend.storage.ledger_tables import LedgerEntry, LedgerHead
+from fairlens_backend.storage.ledger_tables import LedgerEntry
 from fairlens_backend.storage.session import current_session
 from fairlens_backend.storage.tables import AlertDecryption, Audit, AuditFigure, FairnessCheck
 
@@ -88,24 +88,12 @@ def counts_of(tenant: str, audit_ids: Sequence[str]) -> Iterator[tuple[str, str]
             yield row[0], row[1]
 
 
-def newest_seq(tenant: str, model: str) -> tuple[int, datetime] | None:
-    """Place and time of the newest record of a model; None before the first."""
-    wanted = (
-        select(FairnessCheck.seq, FairnessCheck.timestamp)
-        .where(FairnessCheck.tenant == tenant, FairnessCheck.model == model)
-        .order_by(FairnessCheck.id.desc())
-        .limit(1)
-    )
-    found = current_session().execute(wanted).first()
-    return None if found is None else (found[0], found[1])
-
-
 def full(tenant: str, audit_id: str) -> tuple[FairnessCheck, Audit]:
     """The record and the audit of a row that `audits_between` gave, read afresh."""
     wanted = (
         select(FairnessCheck, Audit)
         .join(Audit, Audit.audit_id == FairnessCheck.audit_id)
-        .where(FairnessCheck.audit_id == audit_id, FairnessCheck.tenant == tenant)
+        .where(FairnessCheck.audit_id == audit_id, FairnessCheck.tenant == tenant, Audit.tenant == tenant)
         .execution_options(populate_existing=True)
     )
     found = current_session().execute(wanted).one()
@@ -176,9 +164,3 @@ def leaf_indexes(tenant: str, model: str, since: str) -> dict[str, int]:
         LedgerEntry.record_id.is_not(None),
     )
     return {str(row[0]): row[1] for row in current_session().execute(wanted)}
-
-
-def first_head_over(index: int) -> LedgerHead | None:
-    """The earliest signed head whose tree holds the entry with this index: it stays the same while the ledger grows."""
-    wanted = select(LedgerHead).where(LedgerHead.tree_size > index).order_by(LedgerHead.id).limit(1)
-    return current_session().scalars(wanted).first()
