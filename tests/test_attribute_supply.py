@@ -13,7 +13,7 @@ from fairlens_backend import attribute_supply, count_keeper, event_retention
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, MalformedInput, TooLarge, Unavailable
 from fairlens_backend.prediction_ingest import Sender
-from fairlens_backend.storage import ingest_writer, session, tables
+from fairlens_backend.storage import count_series, ingest_writer, session, tables
 from tests.ingest_kit import NOW, SENDER, brute_table, day_window, event, label, register, send
 
 
@@ -82,6 +82,20 @@ def test_what_comes_before_its_decision_waits() -> None:
         [("yes", None, 0.75, sex, age) for sex, age in (("F", "UNDER_30"), ("M", "30_50"), ("F", "30_50"))]
     )
     assert_counts_are_the_rows()
+
+
+def test_what_waits_keeps_no_decision_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of attributes that would make more groups than a model may have those beyond are dropped, and the decisions counted."""
+    monkeypatch.setattr(count_series, "MAX_GROUPS", 3)
+    register("small", columns={"decision": "hired", "protected": ["sex"]}, group_definitions={})
+    supply(rows(*((f"e{i}", {"sex": f"id {i}"}) for i in range(4))))
+    sent = [event(f"e{i}", model_id="small", demographic_tags={}) for i in range(4)]
+    assert send(sent)["queued"] == 4
+    groups = [group for (group,) in counted("small").groups]
+    assert counted("small").total == 4
+    assert len(groups) == 3 and "unknown" in groups
+    with pytest.raises(InvalidInput, match="more than 3 groups"):
+        supply(rows(("e0", {"sex": "one more"})))
 
 
 def test_early_attributes_have_their_time() -> None:

@@ -69,7 +69,7 @@ def apply_waiting(fresh: Sequence[bytes], group_of: GroupOf) -> None:
     """Give decisions that were written just now the attributes that waited for them; what they cannot take is dropped."""
     waiting = _take(fresh)
     if waiting:
-        move(list(waiting), list(waiting.values()), group_of)
+        move(list(waiting), list(waiting.values()), _within_limit(group_of))
 
 
 def any_before(before: datetime) -> bool:
@@ -97,6 +97,25 @@ def _take(digests: Sequence[bytes]) -> dict[bytes, Values]:
             found.update((row.digest, row.attributes) for row in rows)
             session.execute(delete(EarlyAttributes).where(some))
     return found
+
+
+def _within_limit(group_of: GroupOf) -> GroupOf:
+    """The same, but None where a series would have too many groups: whoever sends the decision cannot help what waits for it."""
+    groups: dict[Series, set[Group]] = {}
+
+    def limited(series: Series, group: Group, values: Values, at_us: int) -> Group | None:
+        new = group_of(series, group, values, at_us)
+        if new is None or new == group:
+            return new
+        if series not in groups:
+            groups[series] = set(count_series.groups_of(count_series.id_of(series)))
+        there = groups[series]
+        if new not in there and len(there) >= count_series.MAX_GROUPS:
+            return None
+        there.add(new)
+        return new
+
+    return limited
 
 
 def _move_within(
