@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No module is imported under its name: gunicorn takes every name here for one of its settings, `config` is one.
-from fairlens_backend.config import load_settings, use
+from fairlens_backend.config import load_settings, metrics_folder, use
 from fairlens_backend.errors import ConfigurationError
 
 try:
@@ -39,7 +39,7 @@ try:
 except ConfigurationError as error:
     sys.exit(f"FairLens: {error.message}")
 
-_given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+_given = metrics_folder()
 # Set before any worker imports prometheus_client, which looks once. A reload reads this file again and finds it set: it stays.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder = _given or tempfile.mkdtemp(prefix="fairlens-metrics-")
 _OURS = "FAIRLENS_METRICS_FOLDER"

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from fairlens_backend import count_history, drift_series
 from fairlens_backend.audit_history import KEPT
-from fairlens_backend.audit_runner import SHORT_METRICS, settle
+from fairlens_backend.audit_record import SHORT_METRICS
+from fairlens_backend.audit_runner import settle
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.drift.analysis import analyse
 from fairlens_backend.core.drift.cusum import BASELINE

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fairlens_backend import config, model_registry, telemetry
+from fairlens_backend.audit_record import SHORT_METRICS
 from fairlens_backend.core.labels import canonical_label, canonical_labels, matching
 from fairlens_backend.data_simulator import generate_loan_data
 from fairlens_backend.errors import ConfigurationError, Conflict, FairLensError, InvalidInput, NotFound
@@ -31,7 +32,6 @@ from fairlens_backend.storage import migrate
 from fairlens_backend.uploaded_files import MAX_EXPANSION, CsvFile
 
 LOAN_FEATURES = ["credit_score", "income", "region"]
-SHORT_METRICS = ("dir", "spd", "eod", "aod", "theil")
 _MAX_LISTED = 20
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fairlens_backend import audit_runner, compliance_logger, fairness_predictor, ledger_keeper, telemetry
+from fairlens_backend.audit_record import SHORT_METRICS
 from fairlens_backend.core.drift import trend as trend_room
 from fairlens_backend.core.drift.breakpoints import breakpoints
 from fairlens_backend.core.drift.series import Check, Series
@@ -85,7 +86,7 @@ def log_to_db(
         "sample_size": metrics["sample_size"],
         "severity": metrics["severity"],
         "alert": metrics["alert"],
-        **{name: metrics.get(name) for name in (*audit_runner.SHORT_METRICS, "female_rate", "male_rate")},
+        **{name: metrics.get(name) for name in (*SHORT_METRICS, "female_rate", "male_rate")},
         "drift_level": drift_level,
         "audit_sha256": compliance_logger.audit_digest(result, counts),
         "alert_text": metrics["message"] if metrics["alert"] else None,
@@ -226,7 +227,7 @@ def require_checks(model: str | None, tenant: str) -> None:
 
 def _metric(short_name: str) -> Any:
     if short_name not in METRIC_OF_SHORT:
-        known = ", ".join(audit_runner.SHORT_METRICS)
+        known = ", ".join(SHORT_METRICS)
         raise InvalidInput(
             f"metric is {short_name!r}, one of {known} was expected.",
             field="metric",
