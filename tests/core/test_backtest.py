@@ -17,7 +17,7 @@ from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.drift.backtest import ChangePoint
 from fairlens_backend.core.drift.drift_settings import BaselineWindow, DriftSettings
 from fairlens_backend.core.policy import Policy
-from fairlens_backend.core.policy_replay import StoredAudit, replay
+from fairlens_backend.core.policy_replay import StoredAudit
 from fairlens_backend.errors import InvalidInput
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ def test_a_drift_is_found_before_the_audits_alerted(history: list[StoredAudit]) 
     (series,) = found["series"]
     (told,) = series["detectors"]["early_warning"]["changes"]
     assert told["lead_hours"] > 5
-    assert found["severity"]["n_alerts"] == replay(history, Policy())["n_alerts"]
+    assert found["severity"]["n_alerts"] == sum(one.result["alert"] for one in history) > 0
     assert found["severity"]["first_alert"]["audit_timestamp"] > told["detected_at"]
     assert found["n_audits"] == 90
     assert "before the threshold was crossed for 1 of 1 changes" in found["sentence"]
