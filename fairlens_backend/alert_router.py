@@ -13,6 +13,7 @@ from typing import Any
 from fairlens_backend import config, telemetry
 from fairlens_backend.channels import CHANNELS, Channel
 from fairlens_backend.errors import InvalidInput, NotFound
+from fairlens_backend.outbound_http import read_address
 from fairlens_backend.schemas.alerts import NewRoute, RouteChange
 from fairlens_backend.security_utils import decrypt_text, encrypt_text
 from fairlens_backend.storage import alert_routes, breakers, pages
@@ -132,7 +133,8 @@ def add_route(tenant: str, wanted: NewRoute, by: str, now: datetime) -> dict[str
 
     Raises
     ------
-    InvalidInput : an e-mail route without a mail server, neither its own nor of the settings
+    InvalidInput : an e-mail route without a mail server, neither its own nor of the settings; an address that could
+        never be called
     """
     target = _checked(wanted.target.model_dump(exclude={"channel"}))
     channel = wanted.target.channel
@@ -201,6 +203,12 @@ def _found(tenant: str, route_id: int) -> AlertRoute:
 
 def _checked(target: dict[str, Any]) -> dict[str, Any]:
     settings = config.current()
+    if "url" in target:
+        try:
+            plain_http = settings.webhook_allow_private or not settings.production
+            read_address(target["url"], plain_http=plain_http)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, **{**error.details, "field": "target.url"}) from None
     if "to" in target and not target["smtp"] and not (settings.smtp_host and settings.smtp_from):
         raise InvalidInput(
             "target.smtp is missing, and the server has no mail server of its own (SMTP_HOST, SMTP_FROM).",

@@ -91,21 +91,7 @@ def check_target(
     InvalidInput : the address is not one that may be called, with the reason
     NoAnswer : the name does not resolve now
     """
-    try:
-        # Taken apart as it will be sent, so that no two parsers can read two hosts in one address.
-        prepared = requests.Request("POST", url.strip()).prepare().url or ""
-        parts = urlsplit(prepared)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    except (ValueError, requests.RequestException):
-        raise _refused("it cannot be read", "https://host/path") from None
-    if parts.scheme not in ("http", "https"):
-        raise _refused(f"its scheme is {parts.scheme or 'missing'}", "https://… (or http://…)")
-    if "@" in parts.netloc:
-        raise _refused("it has a user name or password in it", "an address without them")
-    if not host:
-        raise _refused("it names no host", "https://host/path")
-    if parts.scheme == "http" and require_https and not allow_private:
-        raise _refused("plain http is not used in production", "https://…, or private addresses allowed")
+    prepared, host, port = read_address(url, plain_http=allow_private or not require_https)
     try:
         addresses = resolve(host, port)
     except UnicodeError:
@@ -121,6 +107,31 @@ def check_target(
             "a public address, or private ones allowed",
         )
     return Target(prepared, host, tuple(addresses[:MAX_ADDRESSES]))
+
+
+def read_address(url: str, *, plain_http: bool) -> tuple[str, str, int]:
+    """The address as it will be sent, its host and its port; refuses what could never be called. Asks no name server.
+
+    Raises
+    ------
+    InvalidInput : with the reason
+    """
+    try:
+        # Taken apart as it will be sent, so that no two parsers can read two hosts in one address.
+        prepared = requests.Request("POST", url.strip()).prepare().url or ""
+        parts = urlsplit(prepared)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except (ValueError, requests.RequestException):
+        raise _refused("it cannot be read", "https://host/path") from None
+    if parts.scheme not in ("http", "https"):
+        raise _refused(f"its scheme is {parts.scheme or 'missing'}", "https://… (or http://…)")
+    if "@" in parts.netloc:
+        raise _refused("it has a user name or password in it", "an address without them")
+    if not host:
+        raise _refused("it names no host", "https://host/path")
+    if parts.scheme == "http" and not plain_http:
+        raise _refused("plain http is not used in production", "https://…, or private addresses allowed")
+    return prepared, host, port
 
 
 def post(

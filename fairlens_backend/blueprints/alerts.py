@@ -80,7 +80,9 @@ def send_test(body: AlertTestRequest) -> Response:
     caller = current_caller()
     said = alert_delivery.send_test(caller.tenant, body, caller.username, telemetry.utc_now())
     if not said["delivered"]:
-        raise NotDelivered(f"{said['target']} did not take the test message: {said['reason']}.", **said)
+        raise NotDelivered(
+            f"{said['target']} did not take the test message: {said['reason'].rstrip('.')}.", **said
+        )
     return success(said, f"{said['target']} took the test message: {said['reason']}.")
 
 

@@ -1,6 +1,6 @@
 """What alerts, their routes and their dead letters are asked with."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
@@ -37,12 +37,13 @@ TEST_EXAMPLE: dict[str, Any] = {"channel": "webhook"}
 
 
 def _moment(value: object) -> object:
-    """A JSON body is strict, and JSON has no times: text is read as one."""
+    """A JSON body is strict, and JSON has no times: text is read as one, in UTC as it will be kept."""
     if not isinstance(value, str):
         return value
     try:
-        return datetime.fromisoformat(value)
-    except ValueError:
+        found = datetime.fromisoformat(value)
+        return found.astimezone(UTC) if found.tzinfo else found
+    except (ValueError, OverflowError):  # in UTC a time at the calendar's end may be beyond it
         return value
 
 
@@ -67,9 +68,16 @@ class AlertsQuery(PageQuery):
 
 
 class AcknowledgeRequest(Body):
-    """I look after it."""
+    """I look after it; the body may be left out."""
+
+    model_config = ConfigDict(openapi_extra={"required": False})  # type: ignore[typeddict-unknown-key]
 
     reason: Reason | None = Field(None, description="a note for the history")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, given: Any) -> Any:
+        return {} if given is None else given
 
 
 class SilenceRequest(Body):
@@ -164,13 +172,19 @@ class NewRoute(Body):
 
 
 class RouteChange(Body):
-    """What is left out stays as it is."""
+    """What is left out stays as it is; something must be named."""
 
     name: RouteName | None = None
     severities: Severities | None = None
     models: Models | None = None
     enabled: bool | None = None
     target: RouteTarget | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if all(value is None for _, value in self):
+            raise ValueError(f"must name what to change: one or more of {', '.join(type(self).model_fields)}")
+        return self
 
 
 class AlertTestRequest(Body):

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from fairlens_backend.schemas._base import PATTERNS_IN_WORDS
+from fairlens_backend.schemas.alerts import ChannelName
 
 MAX_ECHO = 80
 SECRET_FIELDS = ("password", "refresh_token", "token", "secret", "key", "routing_key", "url")
+_TAGGED = "target"  # the one object of several kinds: pydantic puts the chosen kind behind the field's name
+_KINDS = get_args(ChannelName)
 _BRANCHES = ("constrained-str", "str", "int", "float", "bool")  # pydantic names the members of `Label` so
 _EXPECTED = {
     "int_type": "a whole number",
@@ -67,6 +70,8 @@ def problems_of(error: ValidationError) -> list[dict[str, Any]]:
     by_path: dict[tuple[Any, ...], dict[str, Any]] = {}
     for found in error.errors(include_url=False):
         path = found["loc"]
+        if path[:1] == (_TAGGED,) and path[1:2] and path[1] in _KINDS:
+            path = (_TAGGED, *path[2:])
         of_label = bool(path) and path[-1] in _BRANCHES
         if of_label:
             path = path[:-1]
@@ -105,7 +110,8 @@ def _problem(path: tuple[Any, ...], found: Mapping[str, Any]) -> dict[str, Any]:
     if kind in _BOUNDS:
         word, limit = _BOUNDS[kind]
         bound = context[limit]
-        expected = f"{word} {bound if isinstance(bound, str) else f'{bound:.15g}'}"
+        # A whole number as it is: 2^63 - 1 is not 9.22e+18.
+        expected = f"{word} {f'{bound:.15g}' if isinstance(bound, float) else bound}"
         return _made(
             name, _echo(path, value), expected, f"{name} is {str(value)[:MAX_ECHO]}, {expected} was expected."
         )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,7 +93,8 @@ def test_acts_and_their_order(people: People, others: People) -> None:
     """Acknowledge, silence, resolve, reopen by an auditor; what is impossible is 409; another tenant's is 404."""
     breach(people)
     path = f"/v1/alerts/{ratio(people)['alert_id']}"
-    assert assert_envelope(people.auditor.post(f"{path}/acknowledge", {}), 200)["state"] == "acknowledged"
+    # The reason is optional, and with it the body.
+    assert assert_envelope(people.auditor.call("POST", f"{path}/acknowledge"), 200)["state"] == "acknowledged"
     assert_envelope(people.auditor.post(f"{path}/acknowledge", {}), 409, "conflict")
     quiet = assert_envelope(people.auditor.post(f"{path}/silence", {"hours": 2, "reason": "known"}), 200)
     assert quiet["state"] == "silenced" and quiet["silenced_until"] > quiet["opened_at"]
@@ -121,6 +123,7 @@ def test_acts_and_their_order(people: People, others: People) -> None:
         ({"hours": 0, "reason": "x"}, "hours"), ({"until": "2099-01-01T00:00:00", "reason": "x"}, "until"),
         ({"until": "tomorrow", "reason": "x"}, "until"), ({"until": "2020-01-01T00:00:00Z", "reason": "x"}, "until"),
         ({"hours": 1}, "reason"), ({"hours": "1", "reason": "x"}, "hours"),
+        ({"until": "9999-12-31T23:59:59-14:00", "reason": "x"}, "until"), ({"until": "0001-01-01T00:00:00+14:00", "reason": "x"}, "until"),
     ],
 )  # fmt: skip
 def test_a_silence_that_cannot_be(people: People, body: dict[str, Any], field: str) -> None:
@@ -169,10 +172,13 @@ def test_a_route_is_kept_encrypted_and_its_secret_shown_to_nobody(people: People
 @pytest.mark.parametrize(
     ("target", "field"),
     [
-        ({"channel": "slack", "url": "ftp://x"}, "target.slack.url"), ({"channel": "pagerduty", "routing_key": "short"}, "target.pagerduty.routing_key"),
-        ({"channel": "email", "to": ["a@b.c\r\nBcc: d@e.f"]}, "target.email.to.0"), ({"channel": "email", "to": ["ann@example.org"]}, "target.smtp"),
-        ({"channel": "fax", "to": ["1"]}, "target.channel"), ({"to": ["1"]}, "target.channel"), ({"channel": "webhook", "url": "https://x.example", "secret": "short"}, "target.webhook.secret"),
-        ({"channel": "email", "to": ["a@b.c"], "smtp": {"host": "m", "sender": "a@b.c", "security": "none", "username": "u", "password": "p"}}, "target.email.smtp"),
+        ({"channel": "slack", "url": "ftp://x"}, "target.url"), ({"channel": "pagerduty", "routing_key": "short"}, "target.routing_key"),
+        ({"channel": "email", "to": ["a@b.c\r\nBcc: d@e.f"]}, "target.to.0"), ({"channel": "email", "to": ["ann@example.org"]}, "target.smtp"),
+        ({"channel": "webhook", "url": "http://[::1", "secret": "a-secret-of-ours"}, "target.url"),
+        ({"channel": "slack", "url": "https://hooks.example:99999/x"}, "target.url"),
+        ({"channel": "slack", "url": "https://ann:pass@hooks.example/x"}, "target.url"),
+        ({"channel": "fax", "to": ["1"]}, "target.channel"), ({"to": ["1"]}, "target.channel"), ({"channel": "webhook", "url": "https://x.example", "secret": "short"}, "target.secret"),
+        ({"channel": "email", "to": ["a@b.c"], "smtp": {"host": "m", "sender": "a@b.c", "security": "none", "username": "u", "password": "p"}}, "target.smtp"),
     ],
 )  # fmt: skip
 def test_a_target_that_cannot_be(people: People, target: dict[str, Any], field: str) -> None:
@@ -180,6 +186,14 @@ def test_a_target_that_cannot_be(people: People, target: dict[str, Any], field: 
     answer = people.admin.post("/v1/alerts/routes", {"name": "r", "target": target})
     assert assert_envelope(answer, 422)["field"] == field
     assert "short" not in answer.get_data(as_text=True) and '"p"' not in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("body", [{}, {"name": None}])
+def test_a_change_that_changes_nothing(people: People, body: dict[str, Any]) -> None:
+    """Is refused, and not answered with success."""
+    number = add_route(people, "https://hooks.example/x")["id"]
+    answer = people.admin.call("PATCH", f"/v1/alerts/routes/{number}", json=body)
+    assert assert_envelope(answer, 422)["field"] == "body"
 
 
 def test_routes_choose_by_severity_and_model(people: People, receiver: Receiver) -> None:
@@ -211,6 +225,11 @@ def test_a_test_message_says_what_really_happened(people: People, others: People
     said = assert_envelope(answer, 502, "not_delivered")
     assert (said["delivered"], said["status_code"], said["outcome"]) == (False, 404, "failed")
     assert "did not take" in answer.get_json()["message"] and "404" in answer.get_json()["message"]
+    config.use(replace(config.current(), webhook_allow_private=False))
+    refused = people.admin.post("/v1/alerts/test", {"route_id": number})
+    assert_envelope(refused, 502, "not_delivered")
+    assert refused.get_json()["message"].endswith("was expected.")
+    config.use(replace(config.current(), webhook_allow_private=True))
     gone = add_route(people, "http://127.0.0.1:1/hook")["id"]
     said = assert_envelope(people.admin.post("/v1/alerts/test", {"route_id": gone}), 502, "not_delivered")
     assert (said["delivered"], said["status_code"], said["outcome"]) == (False, None, "retry")
