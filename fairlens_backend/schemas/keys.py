@@ -31,7 +31,12 @@ class RetiredPath(PathPart):
 class _OfTenant(Body):
     tenant: Annotated[
         str | None,
-        Field(max_length=200, pattern=NO_NUL, description="tokens: whose; your own when left out"),
+        Field(
+            min_length=1,
+            max_length=200,
+            pattern=NO_NUL,
+            description="tokens: whose; your own when left out",
+        ),
     ] = None
 
 

@@ -74,6 +74,8 @@ def test_the_master_key_needs_the_one_that_follows(operator: Caller) -> None:
         ("data/rotate", {"revoke": True}, "revoke"),
         ("data/rotate", {"tenant": "acme"}, "tenant"),
         ("tokens/rotate", {"tenant": 5}, "tenant"),
+        ("tokens/rotate", {"tenant": ""}, "tenant"),
+        ("tokens/retire", {"tenant": ""}, "tenant"),
         ("jwt/rotate", {"revoke": "yes"}, "revoke"),
         ("jwt/rotate", {"now": True}, "now"),
     ],
