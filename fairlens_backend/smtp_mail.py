@@ -73,7 +73,7 @@ def send_mail(
                 talk.starttls(context=context)
             if server.username:
                 step = "the login"
-                talk.login(server.username, server.password)
+                _log_in(talk, server)
             step = "the mail"
             refused = talk.send_message(mail, sender, list(recipients))
     except smtplib.SMTPRecipientsRefused as error:
@@ -83,6 +83,10 @@ def send_mail(
         return Receipt(code, f"the mail server answered {code} to every recipient", len(codes))
     except smtplib.SMTPResponseException as error:
         return Receipt(error.smtp_code, f"the mail server answered {error.smtp_code} to {step}")
+    except _Unspeakable:
+        return Receipt(
+            535, "the user name or password has letters that are not ASCII, which smtplib cannot send"
+        )
     except smtplib.SMTPNotSupportedError:
         return Receipt(554, f"the mail server does not know {step}")
     except ssl.SSLError:
@@ -108,6 +112,19 @@ def _address(server: MailServer, resolve: Resolver) -> str:
             expected="a public address, or private ones allowed",
         )
     return found[0]
+
+
+class _Unspeakable(Exception):
+    """A login that cannot be written down."""
+
+
+def _log_in(talk: smtplib.SMTP, server: MailServer) -> None:
+    try:
+        talk.login(server.username, server.password)
+    except (
+        UnicodeEncodeError
+    ):  # smtplib writes logins in ASCII alone; the error's own words hold the password
+        raise _Unspeakable from None
 
 
 def _connect(server: MailServer, address: str, context: ssl.SSLContext, timeout_s: float) -> smtplib.SMTP:

@@ -66,6 +66,9 @@ def test_with_tls_and_a_login(tls: tuple[ssl.SSLContext, Path], implicit: bool) 
         assert place.encrypted == [True] and place.logins == [USER]
         wrong = hand_in(place, security, ("fairlens", "guessed"), tls[1])
         assert wrong.code == 535 and "the login" in wrong.reason and "guessed" not in wrong.reason
+        for user in (("f\u00fcr", "guessed"), ("fairlens", "gue\u00dfed")):
+            odd = hand_in(place, security, user, tls[1])
+            assert odd.code == 535 and "not ASCII" in odd.reason and user[1] not in odd.reason
         with pytest.raises(NoAnswer, match="certificate"):
             hand_in(place, security, USER)  # not an authority that anybody knows
 
