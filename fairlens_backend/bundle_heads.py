@@ -57,6 +57,7 @@ class HeadCheck:
         Raises
         ------
         InvalidInput : an earlier head is none, or signed by none of these keys
+        Wrong : two earlier heads contradict each other
         """
         self._trusted += keys
         for note in self.earlier:
@@ -68,7 +69,10 @@ class HeadCheck:
                     expected="a note signed by the ledger's key",
                 )
             one = parse_checkpoint(text)
-            self._expected[one.size] = one
+            if self._expected.setdefault(one.size, one).root != one.root:
+                raise Wrong(
+                    f"The history was forked: two of the earlier heads are of {one.size} entries, and of different ones."
+                )
 
     def announce(self, key: str, size: int) -> None:
         """A new key that the last of `size` entries names: believed once a head that covers it is signed by one that is."""
@@ -193,13 +197,10 @@ class HeadCheck:
                 ) from error
             self.timestamps += 1
         elif one.kind == "cosignature":
-            witness = next((key for key in self.witnesses if key.name == one.name), None)
-            if witness is None:
+            found = self._cosigned(one, text, said)
+            if found is None:
                 self._count(f"cosignatures of {one.name}: give its key")
                 return
-            found = self._cosigned(witness, one, text)
-            if found is None:
-                raise Wrong(f"The cosignature of {one.name} on the head of {said.size} entries is wrong.")
             at = found
             self.cosignatures += 1
             self._spoke.add(one.name)
@@ -211,12 +212,22 @@ class HeadCheck:
                 f"The head of {said.size} entries says that it is of {said.time}; {one.name} saw it at {at.isoformat()}."
             )
 
-    def _cosigned(self, witness: WitnessKey, one: Attestation, text: str) -> datetime | None:
+    def _cosigned(self, one: Attestation, text: str, said: Checkpoint) -> datetime | None:
+        """When a witness says that it saw the head; None where the reader has not the key. A witness may have changed its key."""
+        named = [key for key in self.witnesses if key.name == one.name]
+        if not named:
+            return None
         try:
             _, signatures = open_note(f"{text}\n{one.content}")
         except InvalidInput:
+            signatures = []
+        by = [(key, each) for each in signatures for key in named if key.key_id == each.key_id]
+        if signatures and not by:
             return None
-        return next((at for each in signatures if (at := witness.signed_at(each, text))), None)
+        at = next((at for key, each in by if (at := key.signed_at(each, text))), None)
+        if at is None:
+            raise Wrong(f"The cosignature of {one.name} on the head of {said.size} entries is wrong.")
+        return at
 
     def _count(self, what: str) -> None:
         self._unread[what] = self._unread.get(what, 0) + 1

@@ -97,7 +97,7 @@ class _Reading:
     def __init__(self, heads: HeadCheck, keys: list[VerifierKey], intervals: bool) -> None:
         self.verdict = Verdict()
         self.heads = heads
-        self.heads.trust(keys)
+        self.keys = keys
         self.walk = Walk(self.heads)
         self.fold = self.walk.fold
         self.figures = FigureCheck(intervals=intervals)
@@ -105,6 +105,7 @@ class _Reading:
 
     def read(self, lines: Iterator[bytes]) -> None:
         """Every line, until the first that is wrong."""
+        self.heads.trust(self.keys)
         digest, number, ended = sha256(), 0, False
         for line in lines:
             number += 1

@@ -13,11 +13,12 @@ from fairlens_backend import bundle_exporter, bundle_verifier, key_providers, le
 from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.bundle_verifier import Verdict
 from fairlens_backend.core.canonical_json import canonical_json
+from fairlens_backend.core.cosignature import WitnessKey, cosign
 from fairlens_backend.core.merkle import leaf_hash
-from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, sign_note
+from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, open_note, sign_note
 from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.evidence_bundle import end_line, head_line, leaf_line, split_leaf
+from fairlens_backend.evidence_bundle import Attestation, end_line, head_line, leaf_line, split_leaf
 from fairlens_backend.storage import ledger, ledger_heads
 from fairlens_backend.storage.session import read_snapshot
 from tests.ledger_kit import at, audit, other
@@ -355,6 +356,38 @@ def test_a_forked_history(bundle: Lines, history: None) -> None:
     forged = resigned(rewritten(again, place(again, 3), differ))
     assert checked(forged).finding is None  # of itself it is right
     assert "The history was forked" in str(checked(forged, heads=HeadCheck(earlier=[note])).finding)
+
+
+def test_earlier_heads_that_contradict_each_other(bundle: Lines) -> None:
+    """Two heads of one size and different entries, both truly signed, are the proof of a fork, whichever the bundle agrees with."""
+    private = Ed25519PrivateKey.from_private_bytes(key_providers.ledger_key())
+    notes = [
+        sign_note(
+            Checkpoint(key().name, 3, bytes([n]) * 32, "2026-03-02T02:00:00.000000Z").text,
+            key().name,
+            private,
+        )
+        for n in (1, 2)
+    ]
+    assert "two of the earlier heads" in str(checked(bundle, heads=HeadCheck(earlier=notes)).finding)
+
+
+def test_a_witness_that_changed_its_key(bundle: Lines) -> None:
+    """Cosignatures of both keys are right for whoever has both; of the one that the reader lacks it is said that it is missing."""
+    private = [Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2)]
+    public = [WitnessKey("witness", one.public_key().public_bytes_raw()) for one in private]
+    lines, heads = list(bundle), [i for i, one in enumerate(bundle) if one.startswith(b'{"head"')]
+    for i, one in zip((heads[0], heads[-1]), private, strict=True):
+        note = json.loads(lines[i])["head"]
+        line = cosign(open_note(note)[0], "witness", one, at(500)).line
+        lines[i] = head_line(note, [Attestation("cosignature", "witness", line)]) + b"\n"
+    lines = closed(lines)
+    both = checked(lines, heads=HeadCheck(witnesses=public))
+    assert (both.finding, both.cosignatures, both.not_checked[:-1]) == (None, 2, [])
+    for mine in public:
+        one_of_them = checked(lines, heads=HeadCheck(witnesses=[mine]))
+        assert (one_of_them.finding, one_of_them.cosignatures) == (None, 1)
+        assert "1 cosignatures of witness: give its key" in one_of_them.not_checked
 
 
 def test_a_history_that_was_cut(bundle: Lines, history: None) -> None:
