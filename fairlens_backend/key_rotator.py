@@ -207,9 +207,10 @@ def _master(tenant: str, by: str, now: datetime, _: bool) -> dict[str, Any]:
 
 
 def _retire_data(tenant: str, by: str, now: datetime) -> int:
-    newest, *older = keys.newest_first()
-    if not older:
+    rows = keys.newest_first()
+    if len(rows) < 2:
         return 0
+    newest, *older = rows
     _require_rest(newest.created_at, now)
     prefix = f"{security_utils.MARK}{newest.id}{security_utils.END}"
     left = {name: n for name in COLUMNS if (n := sealed_rows.count_other_than(name, prefix))}

@@ -161,6 +161,12 @@ def test_older_data_keys_are_retired_when_nothing_needs_them(filled: None) -> No
     assert key_kit.events_of("data")[-1]["action"] == "retired"
 
 
+def test_where_no_server_ever_started_there_is_nothing_to_retire(database: None) -> None:
+    """The command before the first start: no key is there, none is destroyed, and that is no error."""
+    for kind in ("data", "tokens", "master"):
+        assert key_rotator.retire(kind, "default", "", NOW)["retired"] == 0
+
+
 @pytest.mark.parametrize("kill_after", [1, 2, 4])
 def test_a_worker_that_is_killed_in_the_middle_loses_nothing(
     filled: None, monkeypatch: pytest.MonkeyPatch, kill_after: int
