@@ -17,11 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No module is imported under its name: gunicorn takes every name here for one of its settings, `config` is one.
-from fairlens_backend.config import load_settings, metrics_folder, use
+from fairlens_backend.config import load_settings, metrics_folder, use, worker_processes
 from fairlens_backend.errors import ConfigurationError
 
 try:
     _settings = load_settings()
+    workers = worker_processes()
     from fairlens_backend.storage import redis_link
 
     use(_settings)
@@ -79,7 +80,6 @@ def on_exit(server: Any) -> None:
 
 
 bind = f"{_settings.host}:{_settings.port}"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"
 threads = 4  # a health check is answered while another thread of the worker reads a large upload
 timeout = 120  # seconds; a file of a million rows takes its time

@@ -30,8 +30,10 @@ __all__ = [
     "child_environment",
     "current",
     "load_settings",
+    "metrics_folder",
     "use",
     "words",
+    "worker_processes",
 ]
 
 SECRETS_FILE = "secrets.env"
@@ -114,6 +116,13 @@ def metrics_folder() -> str | None:
     prometheus_client reads this variable by itself, from the environment alone.
     """
     return os.environ.get("PROMETHEUS_MULTIPROC_DIR") or None
+
+
+def worker_processes() -> int:
+    """How many workers gunicorn starts: WEB_CONCURRENCY, a variable of its own, here also from `.env`."""
+    rule = {"sentence": "worker processes of gunicorn", "choices": (), "minimum": 1}
+    n: int = _convert("WEB_CONCURRENCY", _process_environment().get("WEB_CONCURRENCY") or "2", int, rule)
+    return n
 
 
 def _process_environment() -> Mapping[str, str]:
