@@ -169,12 +169,6 @@ def delete_dead(tenant: str, number: int, by: str) -> dict[str, Any]:
     return shown
 
 
-def delivery_health(now: datetime) -> dict[str, Any]:
-    """Messages pending, due and dead, the age of the oldest that waits in seconds, and targets that failed lately."""
-    with read_snapshot():
-        return {**outbox.health(now), "targets": breakers.shown(now)}
-
-
 def note_round(holder: str, now: datetime) -> None:
     """Keep that a round of the clock ended now, in the process `holder`."""
     with unit_of_work():

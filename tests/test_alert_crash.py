@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from fairlens_backend import config
-from fairlens_backend.alert_delivery import deliver_due, delivery_health
+from fairlens_backend.alert_delivery import deliver_due
+from fairlens_backend.storage import outbox
 from fairlens_backend.storage.session import current_session, read_snapshot
 from fairlens_backend.storage.tables import FairnessCheck
 from tests.alert_kit import NOW, told
@@ -71,6 +72,12 @@ def receiver(make_settings: Callable[..., config.Settings], database: None) -> I
         yield place
 
 
+def pending(now: datetime) -> int:
+    """Messages that nobody has yet."""
+    with read_snapshot():
+        return int(outbox.health(now)["pending"])
+
+
 def test_a_killed_process_loses_no_alert(receiver: Receiver) -> None:
     """Killed before the commit, after it, at the receiver, after its answer, at any time: each record that was kept is told.
 
@@ -103,7 +110,7 @@ def test_a_killed_process_loses_no_alert(receiver: Receiver) -> None:
         assert child[-1].wait(120) == -signal.SIGKILL, point
         receiver.on_receive = None
     end = NOW + timedelta(hours=ROUNDS + 2)
-    while delivery_health(end)["pending"]:
+    while pending(end):
         deliver_due(end)
         end += timedelta(minutes=1)
     with read_snapshot():

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from fairlens_backend import alert_actions, alert_delivery, alert_router, config
-from fairlens_backend.alert_delivery import deliver_due, delivery_health
+from fairlens_backend.alert_delivery import deliver_due
 from fairlens_backend.alert_router import Destination
 from fairlens_backend.errors import Conflict, NotFound
 from fairlens_backend.schemas.alerts import NewRoute
+from fairlens_backend.storage import breakers, outbox
 from fairlens_backend.storage.session import current_session, read_snapshot, unit_of_work
 from fairlens_backend.webhooks import Delivery
 from tests.alert_kit import FAIR, NOW, RATIO, TENANT, UNFAIR, at, observe, the_alert, told
@@ -32,6 +33,18 @@ def receiver(make_settings: Callable[..., config.Settings], database: None) -> I
     with running_receiver() as place:
         make_settings(WEBHOOK_URL=place.url, **SETTINGS)
         yield place
+
+
+def health(now: datetime) -> dict[str, Any]:
+    """How the outbox does."""
+    with read_snapshot():
+        return outbox.health(now)
+
+
+def away(now: datetime) -> list[dict[str, Any]]:
+    """The targets that failed lately."""
+    with read_snapshot():
+        return breakers.shown(now)
 
 
 def alarm(number: int = 1, hour: float = 0) -> None:
@@ -101,7 +114,7 @@ def test_a_receiver_that_fails_twice_gets_the_same_message_a_third_time(receiver
     alarm()
     assert deliver_due(NOW)["retry"] == 1
     assert deliver_due(later(30))["retry"] == 1
-    assert delivery_health(later(30))["pending"] == 1
+    assert health(later(30))["pending"] == 1
     assert deliver_due(later(90))["delivered"] == 1
     assert len(set(ids(receiver.received))) == 1 and len({one.body for one in receiver.received}) == 1
     assert deliver_due(later(9999)) == NOTHING
@@ -187,15 +200,15 @@ def test_a_target_that_is_away_is_left_alone_and_tried_by_one(receiver: Receiver
     for second in (0, 1, 2):
         assert deliver_due(later(second))["retry"] == 1
     assert deliver_due(later(31)) == NOTHING
-    (shown,) = delivery_health(later(31))["targets"]
+    (shown,) = away(later(31))
     assert (shown["state"], shown["failures"], shown["target"]) == ("open", 3, "default:webhook")
-    assert delivery_health(later(33))["targets"][0]["state"] == "half_open"
+    assert away(later(33))[0]["state"] == "half_open"
     assert deliver_due(later(33))["retry"] == 1
     assert deliver_due(later(90)) == NOTHING  # 33 + 60
     receiver.received.clear()
     receiver.script(200)
     assert deliver_due(later(93)) == {**NOTHING, "delivered": 6}
-    assert delivery_health(later(93))["targets"] == []
+    assert away(later(93)) == []
 
 
 def test_two_workers_send_one_trial_between_them(receiver: Receiver) -> None:
@@ -242,7 +255,7 @@ def test_a_target_down_for_an_hour_gets_everything_once(receiver: Receiver, seed
     assert tries < 40  # the breaker spares it: 720 rounds, and a trial each ten minutes at the end
     receiver.received.clear()
     receiver.script(200)
-    while delivery_health(later(second))["pending"]:
+    while health(later(second))["pending"]:
         deliver_due(later(second), rng=rng)
         second += 5
     assert second - 3600 <= 605

@@ -24,7 +24,6 @@ Kind = Literal[
     "opened", "reopened", "worse", "eased", "acknowledged", "silenced", "silence_over", "reminder", "resolved"
 ]
 
-STATES: Final[tuple[State, ...]] = ("open", "acknowledged", "silenced", "resolved")
 COUNTED: Final[frozenset[Severity]] = frozenset({"CRITICAL", "HIGH", "MEDIUM"})
 """Severities of a breach that is more than chance: those that open an alert. LOW is a breach that chance explains."""
 

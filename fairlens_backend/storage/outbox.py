@@ -76,13 +76,8 @@ def add(
     return added.scalar() is not None
 
 
-def any_due(now: datetime) -> bool:
-    """Whether there is something to claim; asked in a read snapshot, so that idle workers take no write lock."""
-    return current_session().execute(select(OutboxMessage.id).where(_due(now)).limit(1)).first() is not None
-
-
 def due_targets(now: datetime) -> list[str]:
-    """The targets for which a message is due, the longest waiting first; asked in a read snapshot."""
+    """The targets for which a message is due, the longest waiting first; asked in a read snapshot, so that idle workers take no write lock."""
     oldest = func.min(OutboxMessage.next_attempt_at)
     wanted = select(OutboxMessage.target).where(_due(now)).group_by(OutboxMessage.target)
     return list(current_session().scalars(wanted.order_by(oldest, OutboxMessage.target)))
