@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from fairlens_backend import count_history
@@ -13,7 +13,7 @@ from fairlens_backend.core.drift.backtest_words import series_sentences
 from fairlens_backend.core.drift.drift_settings import BaselineWindow, DriftSettings
 from fairlens_backend.core.policy_replay import StoredAudit
 from fairlens_backend.count_history import Progress
-from fairlens_backend.drift_reader import metrics_named
+from fairlens_backend.drift_reader import asked_window, metrics_named
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.schemas.backtest import BacktestRequest, TrialSettings
 from fairlens_backend.storage import audits, figures
@@ -68,15 +68,7 @@ def run_backtest(
     InvalidInput : a metric, an attribute or a setting that does not exist or is not possible, or a range that ends
         before it begins
     """
-    until = min(wanted.until, now) if wanted.until else now
-    since = wanted.since or until - timedelta(days=wanted.window_days)
-    if since >= until:
-        raise InvalidInput(
-            f"since is {since.isoformat()}, a time before {until.isoformat()} was expected.",
-            field="since",
-            got=since.isoformat(),
-            expected=f"a time before {until.isoformat()}",
-        )
+    since, until = asked_window(wanted, now)
     metrics = metrics_named(wanted.metrics)
     with read_snapshot():
         known = audits.any_of_model(tenant, model)

@@ -15,6 +15,7 @@ from fairlens_backend.core.drift.decomposition import decompose_change
 from fairlens_backend.core.drift.series import Check, Series, align, grain_hours
 from fairlens_backend.core.drift.strata import Rate
 from fairlens_backend.errors import InvalidInput
+from fairlens_backend.schemas.backtest import BacktestRequest
 from fairlens_backend.schemas.drift import DriftQuery
 from fairlens_backend.storage import audits, figures
 from fairlens_backend.storage.figures import Figure
@@ -62,7 +63,7 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
     InvalidInput : a metric, an attribute or a grain that does not exist, more than 60 series at once, a window that ends
         before it begins or has too many periods
     """
-    since, until = _window(wanted, now)
+    since, until = asked_window(wanted, now)
     days = (until - since) / timedelta(days=1)
     metrics = metrics_named(wanted.metrics)
     grain = None if wanted.grain in (None, "audit") else _grain(wanted.grain)
@@ -112,7 +113,8 @@ def drift(tenant: str, model: str, wanted: DriftQuery, now: datetime) -> dict[st
     }
 
 
-def _window(wanted: DriftQuery, now: datetime) -> tuple[datetime, datetime]:
+def asked_window(wanted: DriftQuery | BacktestRequest, now: datetime) -> tuple[datetime, datetime]:
+    """From when until when somebody asks: `since` and `until`, or the days before now; `InvalidInput` names `since`."""
     until = min(wanted.until, now) if wanted.until else now
     since = wanted.since or until - timedelta(days=wanted.window_days)
     if since >= until:

@@ -34,7 +34,7 @@ if [ "$which" != sqlite ]; then
         echo "== the suite on PostgreSQL is skipped: $absent"
         [ "$which" = all ] || exit 1
     else
-        # What touches no database, the doors above it, and what drives a server of its own on SQLite are run once, below.
+        # What touches no database, the doors above it, and what drives servers of its own for long are run once, below.
         once=(core oracles simulations tools report_rendering channels commands blueprints test_docs.py test_house.py test_packaging.py
             test_cli.py test_compose.py test_library.py test_large_input.py test_bundle_verifier.py test_independent_verifier.py
             test_numeric_audit.py test_outbound_http.py test_audit_rendering.py test_timestamp_authority.py test_uploaded_files.py
