@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fairlens_backend import telemetry
+from fairlens_backend import config, telemetry
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser, Untokenisable
 from fairlens_backend.errors import InvalidInput, TooLarge
 from fairlens_backend.event_enricher import Enricher
@@ -20,6 +20,11 @@ from fairlens_backend.storage.ingest_writer import Attributes, Submission
 _LIST: Final = msgspec.json.Decoder(AttributeList)
 _TABLE: Final = msgspec.json.Decoder(AttributeTable)
 _COUNTED: Final = ("moved", "unchanged", "waiting", "expired")
+_WHY: Final = {
+    "rejected": "Expected protected attributes that the model declares and that the decision was counted by",
+    "no room": "Expected values of which there are at most {most} of each attribute (MAX_ATTRIBUTE_GROUPS) and 20,000 groups"
+    " of all: a number or name of each decision is no group",
+}
 
 
 def supply(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
@@ -30,7 +35,7 @@ def supply(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     dict
         moved: decisions that are counted in another group now; unchanged: in that group already; waiting: kept until the
         decision comes; expired: of decisions whose row was purged; rejected: index and errors of those whose model counts
-        by no attribute of that name
+        by no attribute of that name, or has as many values of it already as it may
 
     Raises
     ------
@@ -56,19 +61,17 @@ def supply(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     return {
         **counted,
         "rejected": [
-            {"index": i, "errors": [_rejection(values[i])]}
+            {"index": i, "errors": [_rejection(values[i], outcome[digest])]}
             for i, digest in enumerate(digests)
-            if outcome[digest] == "rejected"
+            if outcome[digest] in _WHY
         ],
     }
 
 
-def _rejection(values: Mapping[str, Any]) -> dict[str, str]:
+def _rejection(values: Mapping[str, Any], outcome: str) -> dict[str, str]:
     name = next(iter(values))
-    return {
-        "field": shown(f"attributes.{name}") if len(values) == 1 else "attributes",
-        "message": "Expected protected attributes that the model declares and that the decision was counted by",
-    }
+    message = _WHY[outcome].format(most=config.current().max_attribute_groups)
+    return {"field": shown(f"attributes.{name}") if len(values) == 1 else "attributes", "message": message}
 
 
 def _cleaned(tokeniser: PiiTokeniser, values: Mapping[str, Any], i: int) -> dict[str, Any]:

@@ -9,27 +9,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
-from fairlens_backend import config, event_grouping, letter_sealer, telemetry
+from fairlens_backend import config, event_grouping, late_refusals, letter_sealer, telemetry
 from fairlens_backend.core.enrich.pii_finder import suspicious
-from fairlens_backend.core.labels import UNKNOWN, canonical_label
+from fairlens_backend.core.labels import UNKNOWN
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
 from fairlens_backend.event_coding import label_digest
 from fairlens_backend.event_enricher import Enricher
 from fairlens_backend.event_grouping import Grouping, group_of, truth_of
-from fairlens_backend.event_problems import invalid, malformed
 from fairlens_backend.event_reader import Decisions, Read, Refused, of_events, read_event, read_events
-from fairlens_backend.schemas.events import LabelList, LabelTable
+from fairlens_backend.label_reader import read_labels
 from fairlens_backend.storage import event_ids, ingest_writer
 from fairlens_backend.storage.event_details import Draft
 from fairlens_backend.storage.events import MAX_BATCH, EventColumns
 from fairlens_backend.storage.ingest_writer import Labels, Submission
 
 _SCALARS: Final = {str, int, float, bool, type(None)}
-_LABELS: Final = msgspec.json.Decoder(LabelList)
-_LABEL_TABLE: Final = msgspec.json.Decoder(LabelTable)
 
 
 @dataclass(frozen=True)
@@ -80,16 +76,10 @@ def ingest_one(
     parts = _parts(sender, read, now, Enricher.of(sender.tenant, now))
     if digest is not None and parts:
         parts[0].digests[:] = [digest]
-    if read.refused:
-        first = read.refused[0].errors[0]
-        raise InvalidInput(
-            f"{first['field']}: {first['message']}.",
-            field=first["field"],
-            expected=first["message"],
-            problems=list(read.refused[0].errors),
-        )
+    _raise_first(read.refused)
     settles = (sender.tenant, letter_id)
     ingest_writer.write(Submission(now, truth_of, parts, settles=settles, group_of=group_of))
+    _raise_first(late_refusals.of(parts))
     fresh = sum(int(part.fresh.sum()) for part in parts)
     return {"event_ids": read.decisions[0].event_id, "queued": fresh, "duplicates": 1 - fresh}
 
@@ -108,14 +98,7 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     MalformedInput, InvalidInput : not `labels`, nor the columns `event_id` and `label` of equal length
     Unavailable : the database is locked, full or away; nothing was stored
     """
-    ids, labels = _read_labels(body)
-    if any(canonical_label(label) is None for label in set(labels)):
-        place = next(i for i, label in enumerate(labels) if canonical_label(label) is None)
-        raise InvalidInput(
-            f"labels.{place}.label is empty; a label was expected.",
-            field=f"labels.{place}.label",
-            expected="a label",
-        )
+    ids, labels = read_labels(body)
     # With its type: True and 1 are one member of a set, and not one label everywhere.
     known = {one: label_digest(one[1]) for one in {(label.__class__, label) for label in labels}}
     digests = [known[label.__class__, label] for label in labels]
@@ -128,11 +111,29 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     return counted
 
 
+def _raise_first(refused: Sequence[Refused]) -> None:
+    for one in refused:
+        first = one.errors[0]
+        raise InvalidInput(
+            f"{first['field']}: {first['message']}.",
+            field=first["field"],
+            expected=first["message"],
+            problems=list(one.errors),
+        )
+
+
 def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
     enricher = Enricher.of(sender.tenant, now)
     parts = _parts(sender, read, now, enricher)
     letters = letter_sealer.seal(sender.tenant, sender.name, enricher.tokeniser, read.refused)
     ingest_writer.write(Submission(now, truth_of, parts, letters, group_of=group_of))
+    late = late_refusals.of(parts)
+    if late:
+        # A second commit: only the first one's could tell. Without an answer both are sent again.
+        more = letter_sealer.seal(sender.tenant, sender.name, enricher.tokeniser, late)
+        ingest_writer.write(Submission(now, truth_of, letters=more))
+        read.refused += late
+        letters += more
     refused = {one.index for one in read.refused}
     placed = sorted(
         (index, event_id)
@@ -213,9 +214,10 @@ def _columns(
         }
         details = replace(details, proxies=enricher.proxies(some, coder.layout.protected, absent))
     ids = some.event_id
+    kept = np.ones(n, dtype=bool)
     if wrong:
         refused += [Refused(some.index[i], [errors], some.event(i)) for i, errors in wrong.items()]
-        kept = np.array([i not in wrong for i in range(n)])
+        kept[list(wrong)] = False
         at_us, cells, scores, codes = at_us[kept], cells[kept], scores[kept], codes[kept]
         ids = [event_id for i, event_id in enumerate(ids) if i not in wrong]
         details = details.take(np.flatnonzero(kept).tolist())
@@ -223,7 +225,9 @@ def _columns(
         return None
     digests = event_ids.digests_of(sender.tenant, ids)
     draft = Draft.of(details, MAX_BATCH)
-    return EventColumns(grouping.series, digests, at_us, cells, scores, codes, groups, details=draft)
+    return EventColumns(
+        grouping.series, digests, at_us, cells, scores, codes, groups, details=draft, origin=(some, kept)
+    )
 
 
 def _attribute(
@@ -277,24 +281,3 @@ def _times(timestamps: list[Any], now: datetime, wrong: dict[int, dict[str, str]
                 f" {ahead:g} seconds ahead of this server's clock (INGEST_MAX_AHEAD_S)",
             }
     return np.rint(np.array(seconds) * 1e6).astype(np.int64)
-
-
-def _read_labels(body: bytes) -> tuple[list[str], list[Any]]:
-    try:
-        keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        if "event_id" not in keys:
-            items = _LABELS.decode(body).labels
-            return [item.event_id for item in items], [item.label for item in items]
-        table = _LABEL_TABLE.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed(error) from None
-    if len(table.event_id) != len(table.label):
-        raise InvalidInput(
-            f"label has {len(table.label)} values, event_id has {len(table.event_id)}.",
-            field="label",
-            got=len(table.label),
-            expected=f"{len(table.event_id)} values",
-        )
-    return table.event_id, list(table.label)

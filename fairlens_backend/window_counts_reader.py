@@ -8,7 +8,7 @@ from typing import Any
 from fairlens_backend import config, count_keeper
 from fairlens_backend.audit_runner import Subject
 from fairlens_backend.core.counts import CountTable
-from fairlens_backend.core.labels import canonical_label
+from fairlens_backend.core.labels import UNKNOWN, canonical_label
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.storage import audits, count_horizon
 from fairlens_backend.storage.audits import Counted
@@ -109,10 +109,14 @@ def read_window(
 
 
 def _check_groups(table: CountTable) -> None:
-    """Refuse what a submission is refused for: intervals of thousands of groups take gigabytes and half a minute."""
+    """Refuse what a submission is refused for: intervals of thousands of groups take gigabytes and half a minute.
+
+    A version's events have no more values, since those beyond are dead letters; together with those of another version, of
+    submissions, or since a change of the setting, they may.
+    """
     most = config.current().max_attribute_groups
     for name in table.attributes:
-        n = len(table.marginal([name]).groups)
+        n = sum(group != (UNKNOWN,) for group in table.marginal([name]).groups)
         if n > most:
             raise InvalidInput(
                 f"{name} has {n} different values in this window, at most {most} were expected (MAX_ATTRIBUTE_GROUPS): is it"

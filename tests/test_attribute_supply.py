@@ -94,8 +94,23 @@ def test_what_waits_keeps_no_decision_out(monkeypatch: pytest.MonkeyPatch) -> No
     groups = [group for (group,) in counted("small").groups]
     assert counted("small").total == 4
     assert len(groups) == 3 and "unknown" in groups
-    with pytest.raises(InvalidInput, match="more than 3 groups"):
-        supply(rows(("e0", {"sex": "one more"})))
+    answer = supply(rows(("e0", {"sex": "one more"})))
+    assert answer["moved"] == 0 and "20,000 groups of all" in answer["rejected"][0]["errors"][0]["message"]
+
+
+def test_an_attribute_has_no_more_values_than_it_may(make_settings: Any) -> None:
+    """The value for which there is no room is rejected, and its decision counted where it was; a known value still moves it."""
+    make_settings(MAX_ATTRIBUTE_GROUPS="2")
+    send([event("e1"), event("e2", demographic_tags={"sex": "M"}), event("e3", demographic_tags={})])
+    answer = supply(rows(("e3", {"sex": "X"})))
+    said = "Expected values of which there are at most 2 of each attribute (MAX_ATTRIBUTE_GROUPS)"
+    assert [(one["index"], one["errors"][0]["field"]) for one in answer["rejected"]] == [
+        (0, "attributes.sex")
+    ]
+    assert answer["rejected"][0]["errors"][0]["message"].startswith(said)
+    assert supply(rows(("e3", {"sex": "F"})))["moved"] == 1
+    assert counted().total == 3 and {sex for sex, _ in counted().groups} == {"F", "M"}
+    assert_counts_are_the_rows()
 
 
 def test_early_attributes_have_their_time() -> None:

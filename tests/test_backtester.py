@@ -129,7 +129,9 @@ def test_an_hour_that_cannot_be_counted_is_said(
     make_settings(MAX_ATTRIBUTE_GROUPS="2")
     for number in range(2):
         send_hour(number, 20)
+    make_settings(MAX_ATTRIBUTE_GROUPS="3")
     send([event("x", timestamp=(START + HOUR).isoformat(), demographic_tags={"sex": "X"})], now=NOW)
+    make_settings(MAX_ATTRIBUTE_GROUPS="2")
     found = run(grain="hour", until=START + 3 * HOUR)
     assert found["history"]["n_decisions"] == 40
     said = "1 hour could not be counted; of the last: sex has 3 different values"

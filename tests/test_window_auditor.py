@@ -186,12 +186,16 @@ def test_a_window_of_an_old_version_alone_is_counted_by_what_it_has() -> None:
 
 
 def test_an_attribute_of_too_many_values_is_refused(make_settings: Any) -> None:
-    """A number of each decision, sent as its group, does not make the server resample thousands of groups."""
+    """A number of each decision, sent as its group, does not make the server resample thousands of groups; one version takes
+    no more, but two may have more together. Absent is no value."""
     make_settings(MAX_ATTRIBUTE_GROUPS="5")
-    register(columns={"decision": "hired", "protected": ["sex"]}, group_definitions={})
+    by_sex = {"columns": {"decision": "hired", "protected": ["sex"]}, "group_definitions": {}}
+    register(**by_sex)
     send([event(f"e{i}", demographic_tags={"sex": f"person {i}"}) for i in range(5)])
-    assert audit()["sample_size"] == 5
-    send([event("e6", demographic_tags={"sex": "person 6"})])
+    send([event("e6", demographic_tags={})])
+    assert audit()["sample_size"] == 6
+    register(version="v2", **by_sex)
+    send([event("e7", model_version="v2", demographic_tags={"sex": "person 6"})])
     with pytest.raises(InvalidInput, match="sex has 6 different values"):
         audit()
 

@@ -1,7 +1,7 @@
 """What is counted together: a version of a model by its protected attributes, and the groups that occurred in it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,10 +10,11 @@ from sqlalchemy import insert, select
 
 from fairlens_backend import config
 from fairlens_backend.core.counts import MAX_GROUPS
-from fairlens_backend.errors import InvalidInput
+from fairlens_backend.core.labels import UNKNOWN
 from fairlens_backend.storage.event_tables import CountGroup, CountSeries
 from fairlens_backend.storage.session import current_session
 
+Group = tuple[str, ...]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -30,7 +31,9 @@ class Series:
 
 _numbers: dict[str, dict[Series, int]] = {}
 _by_number: dict[str, dict[int, Series]] = {}
-_groups: dict[str, dict[int, dict[tuple[str, ...], int]]] = {}
+_groups: dict[str, dict[int, dict[Group, int]]] = {}
+_values: dict[str, dict[int, tuple[int, list[set[str]]]]] = {}
+"""of each attribute the values among so many groups"""
 
 
 def of_model(tenant: str, model: str, version: str | None = None) -> list[tuple[int, Series]]:
@@ -58,41 +61,65 @@ def id_of(series: Series) -> int:
     return numbers[series]
 
 
-def remembered_groups(series_id: int, wanted: AbstractSet[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
-    """The numbers of a series' groups, read anew where one is wanted that this process does not know. To be added to.
+def remembered_groups(series_id: int, wanted: AbstractSet[Group]) -> dict[Group, int]:
+    """The numbers of a series' groups; where one is wanted that this process does not know, the newer ones are read. Not to be changed.
 
     Groups are never renumbered. What is remembered of a transaction that fails must be forgotten: `forget_memory`.
     """
     groups = _remembered(_groups)
-    if series_id not in groups or not wanted <= groups[series_id].keys():
-        groups[series_id] = groups_of(series_id)
-    return groups[series_id]
+    known = groups.get(series_id, {})
+    if not known or not wanted <= known.keys():
+        # Replaced and never added to: other threads read it meanwhile.
+        known = groups[series_id] = known | groups_of(series_id, len(known))
+    return known
 
 
-def numbered(
-    series_id: int, series: Series, there: AbstractSet[tuple[str, ...]]
-) -> dict[tuple[str, ...], int]:
+def numbered(series_id: int, there: AbstractSet[Group]) -> dict[Group, int]:
     """The numbers of a series' groups; those of `there` that are new get theirs. Behind the writers' lock.
 
-    Raises
-    ------
-    InvalidInput : the series would have more than 20,000 groups
+    A group for which there is no room any more is not among them; why, says `no_room`.
     """
     known = remembered_groups(series_id, there)
-    new = sorted(there - known.keys())
-    if len(known) + len(new) > MAX_GROUPS:
-        raise InvalidInput(
-            f"The protected attributes {', '.join(series.attributes)} would make more than {MAX_GROUPS} groups; an"
-            " identifier is no protected attribute.",
-            field="demographic_tags",
-            got=len(known) + len(new),
-            expected=f"at most {MAX_GROUPS} groups",
-        )
-    if new:
-        added = [(group, number) for number, group in enumerate(new, len(known))]
-        add_groups(series_id, added)
-        known.update(added)
+    added: dict[Group, int] = {}
+    for group in sorted(there - known.keys()):
+        number = len(known) + len(added)
+        if number >= MAX_GROUPS or crowded(series_id, known, group) is not None:
+            continue
+        added[group] = number
+        for values, label in zip(_values_of(series_id, known), group, strict=True):
+            values.add(label)
+    if added:
+        add_groups(series_id, added.items())
+        known = _remembered(_groups)[series_id] = known | added
+        _remembered(_values)[series_id] = (len(known), _remembered(_values)[series_id][1])
     return known
+
+
+def crowded(series_id: int, known: Mapping[Group, int], group: Group) -> int | None:
+    """The place of the first attribute that has as many values already as it may have, and not this group's; None where all fit.
+
+    Parameters
+    ----------
+    known : the groups of the series, as `remembered_groups` gives them
+
+    "unknown" is no value: a decision whose attribute is absent is always counted.
+    """
+    most = config.current().max_attribute_groups
+    for place, (values, label) in enumerate(zip(_values_of(series_id, known), group, strict=True)):
+        if label not in values and label != UNKNOWN and len(values) - (UNKNOWN in values) >= most:
+            return place
+    return None
+
+
+def no_room(series: Series, place: int | None) -> str:
+    """What was expected of a group that cannot be taken, in words; of the attribute at that place, or of all together."""
+    most = config.current().max_attribute_groups
+    if place is None:
+        return f"Expected groups of which there are at most {MAX_GROUPS} of {', '.join(series.attributes)} together"
+    return (
+        f"Expected one of the {most} values that {series.attributes[place]} has already, which are the most that a"
+        " protected attribute may have (MAX_ATTRIBUTE_GROUPS): a number or name of each decision is no group"
+    )
 
 
 def forget_memory() -> None:
@@ -100,6 +127,7 @@ def forget_memory() -> None:
     _numbers.clear()
     _by_number.clear()
     _groups.clear()
+    _values.clear()
 
 
 def _remembered(memory: dict[str, dict[Key, Value]]) -> dict[Key, Value]:
@@ -125,15 +153,27 @@ def _id_of(series: Series) -> int:
     return row.id
 
 
-def groups_of(series_id: int) -> dict[tuple[str, ...], int]:
-    """The number of every group of a series."""
+def groups_of(series_id: int, from_number: int = 0) -> dict[Group, int]:
+    """The number of every group of a series, from one number on."""
     rows = current_session().execute(
-        select(CountGroup.labels, CountGroup.number).where(CountGroup.series_id == series_id)
+        select(CountGroup.labels, CountGroup.number).where(
+            CountGroup.series_id == series_id, CountGroup.number >= from_number
+        )
     )
     return {tuple(row.labels): row.number for row in rows}
 
 
-def add_groups(series_id: int, groups: Iterable[tuple[tuple[str, ...], int]]) -> None:
+def _values_of(series_id: int, known: Mapping[Group, int]) -> list[set[str]]:
+    """The values of each attribute among the groups of a series. To be added to."""
+    n, values = _remembered(_values).get(series_id, (-1, []))
+    if n != len(known) or not values:
+        values = [set(column) for column in zip(*known, strict=True)]
+        values = values or [set() for _ in by_id(series_id).attributes]
+        _remembered(_values)[series_id] = (len(known), values)
+    return values
+
+
+def add_groups(series_id: int, groups: Iterable[tuple[Group, int]]) -> None:
     """Keep the numbers of new groups."""
     rows = [{"series_id": series_id, "number": n, "labels": list(labels)} for labels, n in groups]
     if rows:

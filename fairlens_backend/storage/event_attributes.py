@@ -35,7 +35,8 @@ def move(digests: Sequence[bytes], values: Sequence[Values], group_of: GroupOf) 
     Returns
     -------
     list of str
-        for each id "moved", "unchanged", "waiting" (not seen yet), "expired" (its row was purged) or "rejected"
+        for each id "moved", "unchanged", "waiting" (not seen yet), "expired" (its row was purged), "rejected", or "no room"
+        (it would make one group more than there may be)
     """
     places = event_ids.find(digests)
     outcome = ["waiting" if place == event_ids.NOT_SEEN else "expired" for place in places.tolist()]
@@ -69,7 +70,7 @@ def apply_waiting(fresh: Sequence[bytes], group_of: GroupOf) -> None:
     """Give decisions that were written just now the attributes that waited for them; what they cannot take is dropped."""
     waiting = _take(fresh)
     if waiting:
-        move(list(waiting), list(waiting.values()), _within_limit(group_of))
+        move(list(waiting), list(waiting.values()), group_of)
 
 
 def any_before(before: datetime) -> bool:
@@ -99,25 +100,6 @@ def _take(digests: Sequence[bytes]) -> dict[bytes, Values]:
     return found
 
 
-def _within_limit(group_of: GroupOf) -> GroupOf:
-    """The same, but None where a series would have too many groups: whoever sends the decision cannot help what waits for it."""
-    groups: dict[Series, set[Group]] = {}
-
-    def limited(series: Series, group: Group, values: Values, at_us: int) -> Group | None:
-        new = group_of(series, group, values, at_us)
-        if new is None or new == group:
-            return new
-        if series not in groups:
-            groups[series] = set(count_series.groups_of(count_series.id_of(series)))
-        there = groups[series]
-        if new not in there and len(there) >= count_series.MAX_GROUPS:
-            return None
-        there.add(new)
-        return new
-
-    return limited
-
-
 def _move_within(
     block: Block,
     by_batch: Mapping[int, list[int]],
@@ -142,10 +124,13 @@ def _move_within(
             if new is None or new == labels[group]:
                 outcome[i] = "rejected" if new is None else "unchanged"
                 continue
+            if new not in count_series.numbered(number, {new}):
+                outcome[i] = "no room"
+                continue
             outcome[i] = "moved"
             moves.setdefault(number, []).append((row, at, new))
     for number, some in moves.items():
-        numbers = count_series.numbered(number, count_series.by_id(number), {new for _, _, new in some})
+        numbers = count_series.numbered(number, {new for _, _, new in some})
         rows = np.array([row for row, _, _ in some], dtype=np.int64)
         places_of = np.array([at for _, at, _ in some], dtype=np.int64)
         old = block.cells[places_of].astype(np.int64)

@@ -18,6 +18,7 @@ from fairlens_backend.storage import (
     early_labels,
     event_details,
     event_ids,
+    event_refusals,
     ingest_state,
     window_counts,
 )
@@ -25,6 +26,7 @@ from fairlens_backend.storage.count_series import Series
 from fairlens_backend.storage.driver_sql import among, list_of
 from fairlens_backend.storage.event_blocks import MINUTE_US, ROWS, Block
 from fairlens_backend.storage.event_details import Draft
+from fairlens_backend.storage.event_refusals import Unfit
 from fairlens_backend.storage.ingest_state import lock, raw_from_minute
 from fairlens_backend.storage.window_counts import Entries
 
@@ -55,6 +57,8 @@ class EventColumns:
     codes, groups : the group of each decision, as a place in the list of those that occur
     details : what they say beside, packed in blocks of `MAX_BATCH`; None when nothing is kept
     fresh : after writing, bool: taken now, and not seen before
+    refused : after writing, by place what cannot be taken, as only the writer can tell
+    origin : whoever hands them in finds here where they came from
     """
 
     series: Series
@@ -66,19 +70,17 @@ class EventColumns:
     groups: list[tuple[str, ...]]
     details: Draft | None = None
     fresh: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    refused: dict[int, Unfit] = field(default_factory=dict)
+    origin: Any = None
 
 
 def write(parts: Sequence[EventColumns], truth_of: TruthOf, now: datetime) -> None:
-    """Store and count decisions whose ids are new; sets `fresh`. One call a transaction.
-
-    Raises
-    ------
-    InvalidInput : a series would have more than 20,000 groups; nothing of that call may be kept then
-    """
+    """Store and count decisions whose ids are new; sets `fresh` and `refused`. One call a transaction."""
     digests = [digest for part in parts for digest in part.digests]
     if not digests:
         return
-    new = event_ids.find(digests) == event_ids.NOT_SEEN
+    places = event_ids.find(digests)
+    new = places == event_ids.NOT_SEEN
     if len(set(digests)) < len(digests):
         seen: set[bytes] = set()
         for i, digest in enumerate(digests):
@@ -86,13 +88,17 @@ def write(parts: Sequence[EventColumns], truth_of: TruthOf, now: datetime) -> No
             seen.add(digest)
     ends = np.cumsum([len(part.digests) for part in parts])
     for part, fresh in zip(parts, np.split(new, ends[:-1]), strict=True):
-        part.fresh = fresh
-    waiting = early_labels.take(_kept(digests, new))
+        part.fresh, part.refused = fresh, {}
+    if not new.all():
+        event_refusals.refuse_ids_of_others(parts, places)
+    numbers = [event_refusals.number_groups(part) if part.fresh.any() else None for part in parts]
+    # Of what is refused the label waits on.
+    waiting = early_labels.take([digest for part in parts for digest in _kept(part.digests, part.fresh)])
     by_series: dict[int, list[_Piece]] = {}
-    for part in parts:
-        if part.fresh.any():
-            series_id = count_series.id_of(part.series)
-            by_series.setdefault(series_id, []).append(_piece(part, series_id, waiting, truth_of))
+    for part, numbered in zip(parts, numbers, strict=True):
+        if numbered is not None and part.fresh.any():
+            piece = _piece(part, numbered, waiting, truth_of)
+            by_series.setdefault(count_series.id_of(part.series), []).append(piece)
     if by_series:
         _store(by_series, now)
 
@@ -214,8 +220,8 @@ class _Piece:
             yield _Piece(self.digests[some], *arrays, self.key_version, blocks)
 
 
-def _piece(part: EventColumns, series_id: int, waiting: dict[bytes, bytes], truth_of: TruthOf) -> _Piece:
-    cells = _cells(part, series_id)
+def _piece(part: EventColumns, numbers: Any, waiting: dict[bytes, bytes], truth_of: TruthOf) -> _Piece:
+    cells = numbers[part.codes[part.fresh]] * CELLS + part.cells[part.fresh]
     kept = _kept(part.digests, part.fresh)
     if waiting:
         for i, digest in enumerate(kept):
@@ -267,14 +273,6 @@ def _store(by_series: dict[int, list[_Piece]], now: datetime) -> None:
     event_details.write(details)
     event_ids.add(digests, np.concatenate(places))  # saves the state too
     window_counts.add_deltas(deltas)
-
-
-def _cells(part: EventColumns, series_id: int) -> npt.NDArray[np.int64]:
-    """The cell of each new decision in its series; groups that are new there get their numbers."""
-    codes = part.codes[part.fresh]
-    known = count_series.numbered(series_id, part.series, {part.groups[code] for code in set(codes.tolist())})
-    numbers = np.array([known.get(group, -1) for group in part.groups], dtype=np.int64)
-    return numbers[codes] * CELLS + part.cells[part.fresh]
 
 
 def _with_truth(cells: Any, truths: Any) -> Any:

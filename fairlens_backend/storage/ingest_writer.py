@@ -62,7 +62,7 @@ class Submission:
     labels : true outcomes
     attributes, group_of : protected attributes that came apart, and the group that these make of a decision
     truth_of : what a label means in a series
-    settles : tenant and id of the dead letter that is replayed by this; deleted with the same commit
+    settles : tenant and id of the dead letter that is replayed by this; deleted with the same commit, unless it is refused anew
     outcome : for each label what `events.join` says, for each event of `attributes` what `event_attributes.move` says
     """
 
@@ -181,7 +181,7 @@ def _apply(taken: Sequence[Submission]) -> None:
             event_attributes.apply_waiting(fresh, group_of)
     for one in taken:
         dead_letters.add(one.letters, one.now)
-        if one.settles is not None:
+        if one.settles is not None and not any(part.refused for part in one.parts):
             dead_letters.remove(*one.settles)
     _label([one for one in taken if one.labels is not None])
     for one in taken:
