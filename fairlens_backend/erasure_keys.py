@@ -1,4 +1,4 @@
-"""The keys of erasures: of the digests by which erased ids and requests are known, and of requests under way.
+"""The keys of erasures: of the digests by which erased ids, requests and dead letters are known, and of requests under way.
 
 All come from the root by way of `sign_record`, so that they outlive a change of the master key or of a data key.
 """
@@ -14,12 +14,18 @@ from fairlens_backend.security_utils import sign_record
 
 _IDS: Final = "fairlens erased event ids v1"
 _REQUEST: Final = "fairlens erasure request v1"
+_LETTERS: Final = "fairlens dead letters v1"
 _SEAL: Final = "fairlens erasure request sealing v1"
 
 
 def id_key() -> bytes:
     """32 bytes for the digests of erased ids."""
     return _derived(_IDS)
+
+
+def letter_key() -> bytes:
+    """32 bytes for the digests by which a dead letter that is sent again is known."""
+    return _derived(_LETTERS)
 
 
 def request_digest(tenant: str, asked: Any) -> str:

@@ -4,13 +4,14 @@ What cannot be tokenised whole is tokenised piece by piece, and a piece that can
 mended and sent again, and holds nobody's name.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from fairlens_backend import security_utils
+from fairlens_backend import erasure_keys, security_utils
 from fairlens_backend.core.enrich.pii_finder import suspicious
 from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser, Untokenisable
 from fairlens_backend.event_reader import Refused
@@ -36,7 +37,7 @@ def seal(tenant: str, source: str, tokeniser: PiiTokeniser, refused: Sequence[Re
     """The letters of refused events."""
     if not refused:
         return []
-    fernet = security_utils.load_fernet()
+    fernet, key = security_utils.load_fernet(), erasure_keys.letter_key()
     letters = []
     for one in refused:
         event = _without_personal_data(tokeniser, one.event)
@@ -45,7 +46,8 @@ def seal(tenant: str, source: str, tokeniser: PiiTokeniser, refused: Sequence[Re
         sealed = fernet.encrypt(
             msgspec.json.encode({"event": event, "id": _digest(tenant, one.event, event)})
         ).decode()
-        letters.append(NewLetter(tenant, model if is_name else None, source, one.errors, sealed))
+        known_by = _known_by(key, one)
+        letters.append(NewLetter(tenant, model if is_name else None, source, one.errors, sealed, known_by))
     return letters
 
 
@@ -59,6 +61,24 @@ def open_letter(sealed: str) -> tuple[Any, bytes | None]:
     content = msgspec.json.decode(security_utils.decrypt_text(sealed))
     digest = content["id"]
     return content["event"], None if digest is None else bytes.fromhex(digest)
+
+
+def _known_by(key: bytes, one: Refused) -> bytes | None:
+    """What the same event refused for the same reasons is known by; None where it has no id: it may be another decision."""
+    if not isinstance(one.event, dict) or not isinstance(one.event.get("event_id"), str | int):
+        return None
+    parts = {name: _given(value) if name in _INNER else value for name, value in one.event.items()}
+    content = msgspec.json.encode([_given(parts), one.errors], order="sorted")
+    return hashlib.blake2b(content, key=key, digest_size=event_ids.DIGEST_BYTES).digest()
+
+
+def _given(item: Any) -> Any:
+    """Without what is absent: in columns an event has every field, in rows perhaps not."""
+    return (
+        {name: value for name, value in item.items() if value not in (None, {})}
+        if isinstance(item, dict)
+        else item
+    )
 
 
 def _digest(tenant: str, before: Any, after: Any) -> str | None:

@@ -220,8 +220,8 @@ def test_counts_of_old_minutes_are_folded_away(make_settings: Any) -> None:
 
 def test_old_dead_letters_go() -> None:
     """After DEAD_LETTER_DAYS, the oldest first; younger ones stay."""
-    for days in (91, 91, 89):
-        send([{"event_id": "bad", "model_id": "hiring"}], now=NOW - timedelta(days=days))
+    for number, days in enumerate((91, 91, 89)):
+        send([{"event_id": f"bad{number}", "model_id": "hiring"}], now=NOW - timedelta(days=days))
     assert event_retention.purge(NOW)["dead_letters"] == 2
     with read_snapshot():
         assert len(dead_letters.page("acme", 10)) == 1

@@ -3,29 +3,37 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, tuple_
 
 from fairlens_backend.storage.event_tables import DeadLetter
 from fairlens_backend.storage.session import current_session
 
+_AT_ONCE: Final = 400
+
 
 @dataclass(frozen=True)
 class NewLetter:
-    """An event that could not be taken, encrypted, with the reasons by path."""
+    """An event that could not be taken, encrypted, with the reasons by path; of those with the same digest the first is kept."""
 
     tenant: str
     model: str | None
     source: str
     errors: list[dict[str, Any]]
     encrypted_event: str
+    digest: bytes | None = None
 
 
 def add(letters: Sequence[NewLetter], now: datetime) -> None:
-    """Keep them."""
-    if letters:
-        rows = [{**vars(letter), "received_at": now} for letter in letters]
+    """Keep those that are not there already; behind the writers' lock."""
+    known = _known(letters)
+    rows = []
+    for letter in letters:
+        if letter.digest is None or (letter.tenant, letter.digest) not in known:
+            rows.append({**vars(letter), "received_at": now})
+            known.add((letter.tenant, letter.digest))
+    if rows:
         current_session().execute(insert(DeadLetter), rows)
 
 
@@ -61,3 +69,14 @@ def expire(before: datetime, limit: int) -> int:
     if old:
         current_session().execute(delete(DeadLetter).where(DeadLetter.id.in_(old)))
     return len(old)
+
+
+def _known(letters: Sequence[NewLetter]) -> set[tuple[str, bytes | None]]:
+    """Tenant and digest of those of the letters that are there."""
+    wanted = [(letter.tenant, letter.digest) for letter in letters if letter.digest is not None]
+    found: set[tuple[str, bytes | None]] = set()
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = tuple_(DeadLetter.tenant, DeadLetter.digest).in_(wanted[start : start + _AT_ONCE])
+        rows = current_session().execute(select(DeadLetter.tenant, DeadLetter.digest).where(some))
+        found.update((row.tenant, row.digest) for row in rows)
+    return found

@@ -130,7 +130,10 @@ class DeadLetter(Base):
     """An event that could not be taken: why, and the event itself, encrypted."""
 
     __tablename__ = "dead_letters"
-    __table_args__ = (Index("ix_dead_letters_tenant_id", "tenant", "id"),)
+    __table_args__ = (
+        Index("ix_dead_letters_tenant_id", "tenant", "id"),
+        Index("ix_dead_letters_tenant_digest", "tenant", "digest", unique=True),
+    )
     id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True)
     tenant: Mapped[str] = mapped_column(NAME)
     model: Mapped[str | None] = mapped_column(String(100))
@@ -139,3 +142,5 @@ class DeadLetter(Base):
     """who sent it: a user's name or a key's prefix"""
     errors: Mapped[list[Any]]
     encrypted_event: Mapped[str] = mapped_column(Text)
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    """keyed, of the event as it came and the reasons; None where the event has no id, by which one is told from another"""
