@@ -19,6 +19,7 @@ from fairlens_backend.storage import (
 from fairlens_backend.storage.count_series import Series
 from fairlens_backend.storage.session import hold_moment, lock_for_append, read_snapshot, unit_of_work
 from fairlens_backend.storage.window_counts import DAY, HOUR
+from fairlens_backend.storage.writer_turn import writer_turn
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def compact(now: datetime) -> int:
     """Fold waiting deltas into minutes, hours and days, in small transactions; how many were folded."""
     folded = 0
     for _ in range(MAX_ROUNDS):
-        with unit_of_work():
+        with writer_turn(), unit_of_work():
             lock_for_append(FOLD_LOCK)
             moved = window_counts.fold()
         folded += moved
@@ -55,7 +56,7 @@ def purge_raw(now: datetime) -> dict[str, int]:
     before = int((now - timedelta(days=settings.raw_events_days)).timestamp()) // 60
     batches = 0
     for _ in range(MAX_ROUNDS):
-        with unit_of_work():
+        with writer_turn(), unit_of_work():
             events.lock()
             gone = events.purge(before, PURGED_AT_ONCE)
         batches += gone

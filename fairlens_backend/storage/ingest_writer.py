@@ -4,18 +4,14 @@ A commit waits for the disk. Whoever gets the process's turn writes for all that
 answer there; each answers its caller only after the commit. Processes queue at the database's own lock.
 """
 
-import fcntl
 import os
-import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from fairlens_backend import config
 from fairlens_backend.errors import FairLensError, Unavailable
 from fairlens_backend.storage import (
     count_series,
@@ -28,11 +24,10 @@ from fairlens_backend.storage import (
 from fairlens_backend.storage.dead_letters import NewLetter
 from fairlens_backend.storage.event_attributes import GroupOf
 from fairlens_backend.storage.events import EventColumns, TruthOf
-from fairlens_backend.storage.session import is_postgresql, unit_of_work
+from fairlens_backend.storage.session import unit_of_work
+from fairlens_backend.storage.writer_turn import writer_turn
 
 MAX_JOINED: Final = 16
-LOCK_FILE: Final = "ingest.lock"
-SWITCH_S: Final = 0.0002
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def _write_waiting() -> None:
 def _tried(taken: list[Submission]) -> FairLensError | None:
     """Write all of them or nothing; the error that is somebody's answer."""
     try:
-        with _process_turn(), _quick_switches(), unit_of_work():
+        with writer_turn(), unit_of_work():
             _apply(taken)
     except FairLensError as error:
         _forget()
@@ -123,45 +118,6 @@ def _tried(taken: list[Submission]) -> FairLensError | None:
         _finish(taken, error)
         raise
     return None
-
-
-@contextmanager
-def _process_turn() -> Iterator[None]:
-    """Let the processes of this machine wait in a row for SQLite's lock.
-
-    SQLite's own waiting is a sleep of up to 0.1 s between tries, so that a process that keeps writing keeps the others out.
-    The kernel drops the lock of a process that dies. PostgreSQL queues by itself.
-    """
-    if is_postgresql():
-        yield
-        return
-    try:
-        path = config.current().data_path / LOCK_FILE
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield  # a full disk, or a folder that is not there: the database itself says what is wrong
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _quick_switches() -> Iterator[None]:
-    """Let whoever writes have the interpreter back soon.
-
-    Each call of the driver gives it away, and a thread that reads a body keeps it for 5 ms then: fifteen calls held the
-    database's lock, and all other processes, for up to 75 ms where the work is 2 ms. One thread has the turn, so nothing
-    but this sets it.
-    """
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
 
 
 def _forget() -> None:
