@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fairlens_backend import count_keeper, window_counts_reader
@@ -11,7 +11,9 @@ from fairlens_backend.audit_runner import Subject
 from fairlens_backend.core.backtest import CountedWindow
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.storage import audits, figures
+from fairlens_backend.storage import audits, figures, period_counts
+from fairlens_backend.storage.audits import Counted
+from fairlens_backend.storage.count_series import Series
 from fairlens_backend.storage.session import read_snapshot
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,39 +93,63 @@ def count(
     progress: Progress | None = None,
 ) -> History:
     """Count every whole period of a range by some attributes together, the newest `most` of them."""
-    wanted = periods(since, until, hours)
-    taken = wanted[-most:] if most else []
-    windows = []
+    (history,) = count_each(subject, since, until, hours, [attributes], most=most, progress=progress)
+    return history
+
+
+def count_each(
+    subject: Subject,
+    since: datetime,
+    until: datetime,
+    hours: int,
+    wanted: Sequence[Sequence[str]],
+    *,
+    most: int,
+    progress: Progress | None = None,
+) -> list[History]:
+    """The same by each of several lists of attributes; what was counted is read once, in one statement."""
+    every = periods(since, until, hours)
+    taken = every[-most:] if most else []
+    windows: list[list[CountedWindow]] = [[] for _ in wanted]
     with read_snapshot():
-        days = _days_of(subject, taken[0][0], taken[-1][1]) if taken else set()
-        for number, (start, end) in enumerate(taken):
-            if days.isdisjoint(_days(start, end)):  # what nobody decided in costs nothing to read
-                windows.append(CountedWindow(start, end, CountTable.empty(tuple(attributes))))
-            else:
-                windows.append(_window(subject, start, end, attributes))
+        read = _read(subject, taken, hours) if taken else iter(())
+        for number, (start, end, series, submitted) in enumerate(read):
+            for some, attributes in zip(windows, wanted, strict=True):
+                some.append(_window(subject, start, end, attributes, series, submitted))
             if progress is not None:
                 progress(number + 1, len(taken))
-    return History(windows, len(wanted) - len(taken))
+    return [History(some, len(every) - len(taken)) for some in windows]
 
 
-def _days_of(subject: Subject, since: datetime, until: datetime) -> set[date]:
-    """The days (UTC) of which decisions or submissions of a model may be there."""
-    found = {
-        at.astimezone(UTC).date() for at in audits.submitted_at(subject.tenant, subject.model, since, until)
-    }
-    with suppress(NotFound):
-        found |= set(count_keeper.counted_days(subject.tenant, subject.model))
-    return found
+def _read(
+    subject: Subject, taken: Sequence[tuple[datetime, datetime]], hours: int
+) -> Iterator[tuple[datetime, datetime, list[tuple[Series, CountTable]], list[Counted]]]:
+    """Each period with what was decided and what was submitted in it; submissions, which are large, a period's at a time."""
+    since, until = taken[0][0], taken[-1][1]
+    first = (since - _EPOCH) // timedelta(minutes=1)
+    decided = period_counts.period_series(subject.tenant, subject.model, first, hours * 60, len(taken))
+    in_order = audits.counted_between(subject.tenant, subject.model, since, until)
+    waiting = next(in_order, None)
+    for place, (start, end) in enumerate(taken):
+        submitted = []
+        while waiting is not None and waiting.at < end:
+            submitted.append(waiting)
+            waiting = next(in_order, None)
+        yield start, end, decided.get(place, []), submitted
 
 
-def _days(start: datetime, end: datetime) -> Iterator[date]:
-    first, last = start.date(), (end - timedelta.resolution).date()
-    return (first + timedelta(days=number) for number in range((last - first).days + 1))
-
-
-def _window(subject: Subject, start: datetime, end: datetime, attributes: Sequence[str]) -> CountedWindow:
+def _window(
+    subject: Subject,
+    start: datetime,
+    end: datetime,
+    attributes: Sequence[str],
+    series: Sequence[tuple[Series, CountTable]],
+    submitted: Sequence[Counted],
+) -> CountedWindow:
+    if not series and not submitted:
+        return CountedWindow(start, end, CountTable.empty(tuple(attributes)))
     try:
-        found = window_counts_reader.read_window(subject, start, end, attributes=attributes)
+        found = window_counts_reader.counts_of(subject, series, submitted, attributes)
     except InvalidInput as error:  # counted by other attributes, or by more values than can be told apart
         return CountedWindow(start, end, CountTable.empty(tuple(attributes)), reason=error.message)
     return CountedWindow(start, end, found.table, found.reference_groups)

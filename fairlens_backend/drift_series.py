@@ -7,7 +7,7 @@ from typing import Any, Final
 from fairlens_backend import count_history
 from fairlens_backend.audit_history import KEPT
 from fairlens_backend.audit_runner import Subject
-from fairlens_backend.core.assessment import assess
+from fairlens_backend.core.assessment import measure
 from fairlens_backend.core.backtest import CountedWindow
 from fairlens_backend.core.drift.series import Check, Series, variance_of_interval
 from fairlens_backend.errors import InvalidInput
@@ -58,13 +58,12 @@ def from_counts(
         ranges = [(begin, every[FIRST_PERIODS - 1][1]), (every[-(room - FIRST_PERIODS)][0], until)]
     found: dict[tuple[str, str], Series] = {}
     n_decisions = 0
-    for attribute in attributes:
-        windows: list[CountedWindow] = []
-        for start, end in ranges:
-            history = count_history.count(subject, start, end, hours, [attribute], most=room)
-            windows += history.windows
-            n_decisions += history.n_decisions
-        figures = [_figures(window, subject, attribute) for window in windows]
+    wanted = [[attribute] for attribute in attributes]
+    parts = [count_history.count_each(subject, *one, hours, wanted, most=room) for one in ranges]
+    for attribute, *some in zip(attributes, *parts, strict=True):
+        windows = [window for history in some for window in history.windows]
+        n_decisions += sum(history.n_decisions for history in some)
+        figures = [_figures(window, subject, attribute, metrics) for window in windows]
         for metric in metrics:
             checks = [_check(window, some, metric) for window, some in zip(windows, figures, strict=True)]
             limit, when = subject.policy.threshold(metric), KEPT[metric].breached_when
@@ -72,14 +71,14 @@ def from_counts(
     return found if n_decisions else None
 
 
-def _figures(window: CountedWindow, subject: Subject, attribute: str) -> dict[str, Any] | None:
+def _figures(
+    window: CountedWindow, subject: Subject, attribute: str, metrics: Sequence[str]
+) -> dict[str, Any] | None:
     if not window.counts.total:
         return None
-    answer = assess(
-        window.counts, [attribute], window.reference_groups, subject.policy, n_resamples=RESAMPLES
-    )
-    figures: dict[str, Any] = answer["attributes"][attribute]
-    return figures
+    wanted = [KEPT[metric] for metric in metrics]
+    references = window.reference_groups
+    return measure(window.counts, attribute, wanted, references, subject.policy, n_resamples=RESAMPLES)
 
 
 def _check(window: CountedWindow, figures: dict[str, Any] | None, metric: str) -> Check:

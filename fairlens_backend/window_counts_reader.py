@@ -1,7 +1,7 @@
 """What a model decided in a window, whichever way it came: single decisions and submissions, summed into one count table."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from fairlens_backend.core.labels import UNKNOWN, canonical_label
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.storage import audits, count_horizon
 from fairlens_backend.storage.audits import Counted
+from fairlens_backend.storage.count_series import Series
 from fairlens_backend.storage.session import read_snapshot
 
 SUMMED_AT_ONCE = 200
@@ -78,6 +79,20 @@ def read_window(
         asked, start = start, _begin_that_is_kept(start)
         series = count_keeper.window_series(subject.tenant, subject.model, start, end, version)
         found = list(audits.counted_between(subject.tenant, subject.model, start, end, version))
+    counts = counts_of(subject, series, found, attributes)
+    if start == asked:
+        return counts
+    said = f"The window is counted from {start:%Y-%m-%d %H:%M} UTC: that far back counts are kept by the hour (MINUTE_COUNTS_DAYS)."
+    return replace(counts, remarks=[said, *counts.remarks])
+
+
+def counts_of(
+    subject: Subject,
+    series: Sequence[tuple[Series, CountTable]],
+    found: Sequence[Counted],
+    attributes: Sequence[str] | None,
+) -> WindowCounts:
+    """The counts of a window, of which `series` are the decisions and `found` the submissions; as `read_window` says."""
     there = [one.attributes for one, _ in series] + [tuple(one.counts["attributes"]) for one in found]
     names, remarks = _attributes(subject, attributes, there)
     wanted = set(names)
@@ -85,10 +100,6 @@ def read_window(
         _Part(one.version, one.attributes, table) for one, table in series if wanted <= set(one.attributes)
     ]
     taken = [one for one in found if wanted <= set(one.counts["attributes"])]
-    if start != asked:
-        remarks.append(
-            f"The window is counted from {start:%Y-%m-%d %H:%M} UTC: that far back counts are kept by the hour (MINUTE_COUNTS_DAYS)."
-        )
     remarks += _left_out(
         names,
         sum(table.total for one, table in series if not wanted <= set(one.attributes)),

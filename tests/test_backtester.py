@@ -177,21 +177,21 @@ def test_what_cannot_be_asked(model: None) -> None:
 
 
 def test_periods_in_which_nobody_decided_are_not_read(model: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 60 days two had decisions and one a submission: the hours of these are read, and all of them are told."""
+    """Of 60 days two had decisions and one a submission: three hours are summed, and all of them are told."""
     for days in (50, 2):
         at = NOW - timedelta(days=days)
         send([event(f"{days}-{i}", timestamp=at.isoformat()) for i in range(10)])
     submit(now=NOW - timedelta(days=20), F=(3, 7))
     read = []
-    genuine = count_history.window_counts_reader.read_window
+    genuine = count_history.window_counts_reader.counts_of
     monkeypatch.setattr(
         count_history.window_counts_reader,
-        "read_window",
+        "counts_of",
         lambda *given, **more: read.append(given) or genuine(*given, **more),
     )
     subject = window_auditor.settle("acme", "hiring", None, {})
     found = count_history.count(subject, NOW - timedelta(days=60), NOW, 1, ["sex"], most=10_000)
-    assert len(found.windows) == 60 * 24 - 1 and len(read) == 3 * 24
+    assert len(found.windows) == 60 * 24 - 1 and len(read) == 3
     assert [window.counts.total for window in found.windows if window.counts.total] == [10, 7, 10]
 
 

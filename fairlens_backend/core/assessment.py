@@ -11,7 +11,7 @@ from fairlens_backend.core.findings import write_sentences
 from fairlens_backend.core.impact_ratio import impact_ratio_tables
 from fairlens_backend.core.inference.significance import adjust_by_family
 from fairlens_backend.core.measured import ALL_ROWS, Measured, require_row_metric
-from fairlens_backend.core.metrics import METRICS, METRICS_BY_NAME, ROW_METRICS
+from fairlens_backend.core.metrics import METRICS, METRICS_BY_NAME, ROW_METRICS, Metric
 from fairlens_backend.core.policy import DEFAULT_POLICY, Policy
 from fairlens_backend.core.reference_group import ReferenceGroup
 from fairlens_backend.core.row_sample import RowMeasured
@@ -25,7 +25,7 @@ from fairlens_backend.core.severity import (
 from fairlens_backend.core.slices import demographic_slices
 from fairlens_backend.errors import InvalidInput
 
-__all__ = ["ALL_ROWS", "CROSS", "DEFAULT_POLICY", "Policy", "assess"]
+__all__ = ["ALL_ROWS", "CROSS", "DEFAULT_POLICY", "Policy", "assess", "measure"]
 
 N_RESAMPLES: Final = 1_000
 MAX_RESAMPLES: Final = 100_000
@@ -153,6 +153,36 @@ def assess(
             for name, view in views.items()
         }
     return result
+
+
+def measure(
+    table: CountTable,
+    attribute: str,
+    metrics: Sequence[Metric],
+    reference_groups: Mapping[str, str] | None = None,
+    policy: Policy = DEFAULT_POLICY,
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> dict[str, dict[str, Any]]:
+    """Some metrics of one attribute: the FairnessMetrics of `assess` with the same table, attribute and seed, before what the
+    many tests of an audit together say of one (p_adjusted, significant and severity are left open).
+
+    Raises
+    ------
+    InvalidInput : as `assess`
+
+    Examples
+    --------
+    >>> table = CountTable.from_arrays({"sex": ["F"] * 100 + ["M"] * 100}, [0] * 80 + [1] * 20 + [0] * 60 + [1] * 40)
+    >>> measure(table, "sex", [METRICS_BY_NAME["disparate_impact_ratio"]])["disparate_impact_ratio"]["value"]
+    0.5
+    """
+    declared = dict(reference_groups or {})
+    _check(table, [attribute], declared)
+    _check_resampling(seed, n_resamples)
+    views = audit_views(table.marginal([attribute]), [attribute], declared, policy, seed, n_resamples, {})
+    return {metric.name: views[attribute].measure(metric).to_dict() for metric in metrics}
 
 
 def _check(table: CountTable, names: Sequence[str], declared: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ class Counted:
     model_version: str
     drift_level: float | None
     counts: dict[str, Any]
+    at: datetime
 
 
 def insert(audit_id: str, tenant: str, result: dict[str, Any], counts: dict[str, Any], now: datetime) -> None:
@@ -53,7 +54,13 @@ def counted_between(
     Audits of windows are left out: what they counted is counted elsewhere.
     """
     wanted = (
-        select(Audit.audit_id, FairnessCheck.model_version, FairnessCheck.drift_level, Audit.counts)
+        select(
+            Audit.audit_id,
+            FairnessCheck.model_version,
+            FairnessCheck.drift_level,
+            Audit.counts,
+            Audit.created_at,
+        )
         .join(FairnessCheck, FairnessCheck.audit_id == Audit.audit_id)
         .where(
             Audit.tenant == tenant,
@@ -68,18 +75,6 @@ def counted_between(
         wanted = wanted.where(FairnessCheck.model_version == version)
     for row in current_session().execute(wanted.execution_options(yield_per=BATCH)):
         yield Counted(*row)
-
-
-def submitted_at(tenant: str, model: str, since: datetime, until: datetime) -> Sequence[datetime]:
-    """When the submissions of a model from `since`, included, to `until`, not, were made."""
-    wanted = select(Audit.created_at).where(
-        Audit.tenant == tenant,
-        Audit.model == model,
-        Audit.submitted == true(),
-        Audit.created_at >= since,
-        Audit.created_at < until,
-    )
-    return current_session().scalars(wanted).all()
 
 
 def newest(tenant: str, model: str, since: datetime, limit: int) -> Iterator[tuple[Any, Any]]:
