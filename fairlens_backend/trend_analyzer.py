@@ -16,7 +16,7 @@ from fairlens_backend.core.drift.breakpoints import breakpoints
 from fairlens_backend.core.drift.series import Check, Series
 from fairlens_backend.core.metrics import METRICS
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.storage import audits, checks, figures
+from fairlens_backend.storage import audits, checks, figures, schedules
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 DEFAULT_TENANT = "default"
@@ -141,7 +141,8 @@ def pre_alert_check(
 
     Parameters
     ----------
-    threshold : None for the metric's own. A ratio is beyond it when under; the others when their size is over.
+    threshold : None for the model's own, or the metric's where it has none. A ratio is beyond it when under; the others when
+        their size is over.
     horizon : checks to look ahead
 
     Returns
@@ -150,7 +151,7 @@ def pre_alert_check(
     moving_average, velocity (later half's mean − earlier half's, per check), projected, threshold, n_checks
     """
     described = _metric(metric)
-    threshold = described.threshold if threshold is None else threshold
+    threshold = _limit(metric, model, tenant) if threshold is None else threshold
     points = _points(metric, window, model, tenant)
     answer = {"metric": metric, "model": model, "window": window, "threshold": threshold, "horizon": horizon}
     checks_ = [Check(_FIRST + place * _APART, point.value) for place, point in enumerate(points)]
@@ -203,12 +204,20 @@ def trend(metric: str, window: int, *, model: str | None, tenant: str) -> dict[s
         "moving_average": _mean(values),
         "velocity": velocity(values) if len(values) > 1 else None,
         "breakpoints": [found[known[place][0]].record["record_id"] for place in breakpoints(values)],
-        "threshold": _metric(metric).threshold,
+        "threshold": _limit(metric, model, tenant),
     }
 
 
-def predict(window: int, *, model: str | None, tenant: str, threshold: float, horizon: int) -> dict[str, Any]:
-    """Where the disparate impact ratio will be after `horizon` more checks (`fairness_predictor.predict_drift`)."""
+def predict(
+    window: int, *, model: str | None, tenant: str, threshold: float | None, horizon: int
+) -> dict[str, Any]:
+    """Where the disparate impact ratio will be after `horizon` more checks (`fairness_predictor.predict_drift`).
+
+    Parameters
+    ----------
+    threshold : None for the model's own, or 0.8 where it has none
+    """
+    threshold = _limit("dir", model, tenant) if threshold is None else threshold
     points = _points("dir", window, model, tenant)
     predicted = fairness_predictor.predict_drift(
         [point.value for point in points],
@@ -235,6 +244,18 @@ def _metric(short_name: str) -> Any:
             expected=known,
         )
     return METRIC_OF_SHORT[short_name]
+
+
+def _limit(metric: str, model: str | None, tenant: str) -> float:
+    """The limit that a model's audits on the clock are held to: its schedule's, else its own, else the metric's."""
+    described = _metric(metric)
+    if model is None:
+        return float(described.threshold)
+    with read_snapshot():
+        schedule = schedules.find(tenant, model)
+        asked = {} if schedule is None else schedule.policy or {}
+    policy = audit_runner.settle(tenant, model, None, asked, registered=False).policy
+    return policy.threshold(described.name)
 
 
 def _points(metric: str, window: int, model: str | None, tenant: str) -> list[_Point]:

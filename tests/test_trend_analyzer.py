@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fairlens_backend import compliance_logger, drift_reader, trend_analyzer
+from fairlens_backend import compliance_logger, drift_reader, model_registry, schedule_keeper, trend_analyzer
 from fairlens_backend.data_simulator import generate_loan_data
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.fairness_metrics import compute_all_metrics
 from fairlens_backend.schemas.drift import DriftQuery
+from fairlens_backend.schemas.schedules import ScheduleRequest
 from fairlens_backend.trend_analyzer import get_recent, log_to_db, pre_alert_check, rolling_average, velocity
 from tests.test_drift_reader import DAY, START, audit, loans
 
@@ -138,6 +139,34 @@ def test_the_metrics_own_threshold_when_none_is_given(database: None) -> None:
     store([0.79, 0.79])
     answer = pre_alert_check()
     assert (answer["threshold"], answer["pre_alert"]) == (0.8, True)
+
+
+def test_a_models_own_limit_holds_where_none_is_asked_for(database: None) -> None:
+    """The registered one, above it the schedule's, above both the request's; a model without, or none at all, has the
+    metric's. 0.85 is beyond 0.9 and within 0.8."""
+    store([0.85, 0.85, 0.85])
+    asked = {"model": "loan_model", "tenant": "default"}
+    assert (pre_alert_check(**asked)["threshold"], pre_alert_check(**asked)["pre_alert"]) == (0.8, False)
+    model_registry.register_model(
+        "loan_model",
+        "v1",
+        tenant="default",
+        declarations={"thresholds": {"disparate_impact_ratio": 0.9}},
+        created_by="ann",
+        now=NOW,
+    )
+    answer = pre_alert_check(**asked)
+    assert (answer["threshold"], answer["pre_alert"]) == (0.9, True)
+    assert trend_analyzer.trend("dir", 10, **asked)["threshold"] == 0.9
+    predicted = trend_analyzer.predict(10, threshold=None, horizon=1, **asked)
+    assert (predicted["threshold"], predicted["checks_to_breach"]) == (0.9, 0)
+    assert pre_alert_check("dir", 0.8, **asked)["pre_alert"] is False
+    assert trend_analyzer.predict(10, threshold=0.8, horizon=1, **asked)["threshold"] == 0.8
+    assert pre_alert_check("spd", **asked)["threshold"] == 0.1
+    assert pre_alert_check("dir", tenant="default")["threshold"] == 0.8
+    wanted = ScheduleRequest.model_validate({"settings": {"thresholds": {"disparate_impact_ratio": 0.95}}})
+    schedule_keeper.put_schedule("default", "loan_model", wanted, "ann", NOW)
+    assert pre_alert_check(**asked)["threshold"] == 0.95
 
 
 def test_names_that_are_unknown(database: None) -> None:

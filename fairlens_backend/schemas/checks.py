@@ -221,7 +221,7 @@ class PreAlertQuery(TrendQuery):
     """Is the average about to pass the threshold?"""
 
     threshold: Annotated[float, Field(ge=0, le=10)] | None = Field(
-        None, description="left out: the metric's own"
+        None, description="left out: the model's own, or the metric's where it has none"
     )
     horizon: Annotated[int, Field(ge=0, le=MAX_CHECKS)] = Field(5, description="checks to look ahead")
 
@@ -232,7 +232,9 @@ class PredictQuery(Query):
     model: ModelName | None = None
     window: Annotated[int, Field(ge=3, le=MAX_CHECKS)] = 20
     horizon: Annotated[int, Field(ge=1, le=MAX_CHECKS)] = 1
-    threshold: Annotated[float, Field(gt=0, le=2)] = 0.8
+    threshold: Annotated[float, Field(gt=0, le=2)] | None = Field(
+        None, description="left out: the model's own, or 0.8 where it has none"
+    )
 
 
 class HistoryQuery(PageQuery):
