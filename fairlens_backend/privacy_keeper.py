@@ -72,7 +72,7 @@ def show(tenant: str) -> dict[str, Any]:
 
 
 def change(tenant: str, wanted: Mapping[str, Any], by: str, now: datetime) -> dict[str, Any]:
-    """Change some switches; those left out (or None) stay as they are.
+    """Change some switches; those left out (or None) stay as they are. Where all of them are so already, nothing is written.
 
     Parameters
     ----------
@@ -81,8 +81,9 @@ def change(tenant: str, wanted: Mapping[str, Any], by: str, now: datetime) -> di
 
     Raises
     ------
-    InvalidInput : a proxy whose tables are not there (it says what to install or set), or a kind that is none
+    InvalidInput : nothing is named, a proxy whose tables are not there (it says what to install or set), or a kind that is none
     """
+    _require_some(wanted)
     for name, on in (wanted.get("proxies") or {}).items():
         if on:
             _require_tables(name)
@@ -99,7 +100,8 @@ def change(tenant: str, wanted: Mapping[str, Any], by: str, now: datetime) -> di
             raise InvalidInput("personal_fields has a field without a name.", field="personal_fields")
     with unit_of_work():
         row = privacy.find(tenant)
-        switches = dict(row.switches if row is not None else {})
+        before = row.switches if row is not None else {}
+        switches = dict(before)
         for name in ("proxies", "fields"):
             if wanted.get(name) is not None:
                 given = {key: value for key, value in wanted[name].items() if value is not None}
@@ -107,11 +109,24 @@ def change(tenant: str, wanted: Mapping[str, Any], by: str, now: datetime) -> di
         for name in ("personal_fields", "store_features"):
             if wanted.get(name) is not None:
                 switches[name] = wanted[name]
+        if switches == before:
+            return _shown(row)
         shown = _shown(privacy.keep(tenant, switches, by, now))
     forget(tenant)
     on = [name for name, is_on in shown["proxies"].items() if is_on]
     telemetry.log("PRIVACY_CHANGED", tenant=tenant, by=by, proxies=on, store_features=shown["store_features"])
     return shown
+
+
+def _require_some(wanted: Mapping[str, Any]) -> None:
+    inner = [wanted.get(name) for name in ("proxies", "fields")]
+    said = [value for one in inner for value in (one or {}).values()]
+    said += [wanted.get(name) for name in ("personal_fields", "store_features")]
+    if all(value is None for value in said):
+        expected = "at least one switch in proxies or fields, or personal_fields, or store_features"
+        raise InvalidInput(
+            f"The body changes nothing; {expected} was expected.", field="body", expected=expected
+        )
 
 
 def _require_tables(name: str) -> None:

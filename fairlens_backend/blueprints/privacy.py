@@ -41,11 +41,11 @@ def read_privacy() -> Response:
 @require_role("admin")
 def change_privacy(body: PrivacyRequest) -> Response:
     """Counts for events that come two seconds later at the latest, in every worker. What is left out stays as it is."""
-    caller = current_caller()
-    shown = privacy_keeper.change(
-        caller.tenant, body.model_dump(exclude_none=True), caller.username, telemetry.utc_now()
-    )
-    return success(shown, "The tenant's privacy settings are changed.")
+    caller, now = current_caller(), telemetry.utc_now()
+    shown = privacy_keeper.change(caller.tenant, body.model_dump(exclude_none=True), caller.username, now)
+    changed = shown["updated_at"] == telemetry.timestamp(now)
+    said = "are changed" if changed else "are so already: nothing is changed"
+    return success(shown, f"The tenant's privacy settings {said}.")
 
 
 @bp.get(

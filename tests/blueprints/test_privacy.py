@@ -41,6 +41,21 @@ def event(event_id: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def test_what_changes_nothing_is_not_called_a_change(people: People) -> None:
+    """An empty body, at any depth, is a mistake; the same switches again are no change and keep who set them, and when."""
+    for empty in ({}, {"proxies": {}}, {"fields": {"zip": None}, "store_features": None}):
+        answer = put(people, empty)
+        assert_envelope(answer, 422)
+        details = answer.get_json()["error"]["details"]
+        assert details["field"] == "body" and "store_features" in details["expected"]
+    assert assert_envelope(people.admin.get(PRIVACY), 200)["updated_by"] is None
+    first = put(people, {"store_features": False, "personal_fields": {}})
+    assert first.get_json()["message"] == "The tenant's privacy settings are changed."
+    again = put(people, {"store_features": False})
+    assert again.get_json()["message"].endswith("are so already: nothing is changed.")
+    assert assert_envelope(again, 200) == assert_envelope(first, 200)
+
+
 def test_switches_are_read_and_changed(people: People, others: People) -> None:
     """What is left out stays; another tenant's stay its own; who changed them is told."""
     before = assert_envelope(people.admin.get(PRIVACY), 200)
