@@ -1,53 +1,31 @@
 """Which ids of events were seen, and where their decisions are: sorted runs that are merged as they pile up.
 
 A caller's ids come in any order; a table that is ordered by them would change a page of the file for each event. So each
-commit writes its ids as one sorted run. Each process keeps the first four bytes of every id in memory (4 bytes an event)
-and reads a page of the rest only where those are found.
+commit writes its ids as one sorted run; small runs are merged. Each process keeps the first four bytes of every id in memory
+(`id_memory`, 8 bytes an event) and reads a page of the rest only where those are found.
 """
 
 import hashlib
-import os
 import secrets
-import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from fairlens_backend import config
-from fairlens_backend.storage import driver_sql, erased_ids, ingest_state
+from fairlens_backend.storage import driver_sql, erased_ids, id_memory, ingest_state
 from fairlens_backend.storage.driver_sql import among, list_of
+from fairlens_backend.storage.id_memory import FAN, PAGE_BITS, PAGE_ENTRIES, SMALL, Prints, tier
 
 ENTRY: Final = np.dtype([("key", "<u8"), ("check", "<u8"), ("place", "<i8")])
 POSITION_BITS: Final = 16
 """A place is the batch's number and, in the lowest bits, the row in it."""
-PAGE_ENTRIES: Final = (
-    128  # 3 KB: a late label reads the page of its id, and on SQLite one row then is one page of the file
-)
-_PAGE_BITS: Final = 20
-_FAN: Final = 8
-_MAX_MERGED: Final = 262_144  # larger runs stay as they are: merging them would keep writers waiting
 _AT_ONCE: Final = 400
+_RUNS_AT_ONCE: Final = 64
 DIGEST_BYTES: Final = 16
 NOT_SEEN: Final = -1
 ERASED: Final = 0
 """Where an erased event was: in no batch, since these are numbered from 1."""
-
-Prints = npt.NDArray[np.uint32]
-
-
-@dataclass
-class _Memory:
-    """What a process knows of the runs: their first bytes, and their sizes, as they were before the run `as_of`."""
-
-    as_of: int = -1
-    prints: dict[int, Prints] = field(default_factory=dict)
-
-
-_memory: dict[str, _Memory] = {}
-_memory_lock = threading.Lock()
 
 
 def digest_of(tenant: str, event_id: str) -> bytes:
@@ -95,43 +73,54 @@ def add(digests: Sequence[bytes], places: npt.NDArray[np.int64]) -> None:
     entries = np.empty(len(digests), dtype=ENTRY)
     parts = np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
     entries["key"], entries["check"], entries["place"] = parts[:, 0], parts[:, 1], places
-    sizes = {run: len(prints) for run, prints in _runs().prints.items()}
+    known = id_memory.known_as_of(ingest_state.lock())
+    sizes = {run: len(prints) for run, prints in known.small.items()}
     merged: list[int] = []
-    # Eight runs of about one size become one: an id is written again at each eightfold growth, not at each commit.
+    # Eight runs of about one size become one: an id is written again at each eightfold growth, not at each commit. A run of a
+    # usual batch stays as it is: merging 512 of them kept writers waiting for 0.4 s, and a lookup has no need of it.
     total = len(entries)
-    while True:
-        same = [run for run, n in sizes.items() if _tier(n) == _tier(total) and run not in merged]
-        if total >= _MAX_MERGED or len(same) < _FAN - 1:
+    while total < SMALL:
+        same = [run for run, n in sizes.items() if tier(n) == tier(total) and run not in merged]
+        if len(same) < FAN - 1:
             break
         merged += same
         total += sum(sizes[run] for run in same)
     if merged:
-        entries = np.concatenate([entries, *(_entries_of(run) for run in merged)])
+        entries = np.concatenate([entries, *(_entries_of(run, run) for run in merged)])
         entries = entries[entries["place"] != ERASED]
-    _write(entries)
-    _remove(merged)
-    with _memory_lock:
-        for run in merged:
-            _known().prints.pop(run, None)
+    _write(entries, merged)
+    for run in merged:
+        low = run << PAGE_BITS
+        driver_sql.run("DELETE FROM event_id_pages WHERE id BETWEEN ? AND ?", low, low + 2**PAGE_BITS - 1)
+    if merged:
+        driver_sql.run(f"DELETE FROM event_id_runs WHERE {among('id')}", list_of(merged))
 
 
 def forget_before(batch: int) -> None:
     """Drop the runs that only name batches before this one, whose rows are gone."""
-    old = [run for (run,) in driver_sql.rows("SELECT id FROM event_id_runs WHERE last_batch < ?", batch)]
-    if old:
-        _remove(old)
-        # The next number is what processes compare to know whether their memory is still right.
+    # A later run has no earlier last batch, since it was written behind the same lock.
+    end = 0
+    while True:
+        some = driver_sql.rows(
+            "SELECT id, last_batch FROM event_id_runs WHERE id >= ? ORDER BY id LIMIT ?", end, _AT_ONCE
+        )
+        old = [run for run, last in some if last < batch]
+        end = old[-1] + 1 if old else end
+        if len(old) < _AT_ONCE:
+            break
+    if end:
+        driver_sql.run("DELETE FROM event_id_pages WHERE id < ?", end << PAGE_BITS)
+        driver_sql.run("DELETE FROM event_id_runs WHERE id < ?", end)
+        # A number that is missing tells processes to look what else is gone.
         ingest_state.lock().next_run += 1
         ingest_state.save()
-        with _memory_lock:
-            _known().as_of = -1
 
 
 def erase(digests: Sequence[bytes]) -> None:
     """Let these ids lead nowhere; behind the writers' lock.
 
-    Of an entry only the first four bytes stay, by which processes find its page: what they remember stays right. With the
-    next merge the entry is gone.
+    Of an entry only the first four bytes stay, by which processes find its page: what they remember stays right. When its
+    run is merged or purged the entry is gone.
     """
     if not digests:
         return
@@ -157,8 +146,10 @@ def digests_at(places: Iterable[int]) -> dict[int, bytes]:
     if not len(wanted):
         return found
     first = int(wanted[0]) >> POSITION_BITS
-    for (run,) in driver_sql.rows("SELECT id FROM event_id_runs WHERE last_batch >= ? ORDER BY id", first):
-        entries = _entries_of(run)
+    runs = driver_sql.rows("SELECT id FROM event_id_runs WHERE last_batch >= ? ORDER BY id", first)
+    for start in range(0, len(runs), _RUNS_AT_ONCE):
+        some = runs[start : start + _RUNS_AT_ONCE]
+        entries = _entries_of(some[0][0], some[-1][0])
         at = np.minimum(np.searchsorted(wanted, entries["place"]), len(wanted) - 1)
         for one in entries[wanted[at] == entries["place"]]:
             found[int(one["place"])] = one.tobytes()[:DIGEST_BYTES]
@@ -167,7 +158,7 @@ def digests_at(places: Iterable[int]) -> dict[int, bytes]:
     return found
 
 
-def _write(entries: npt.NDArray[Any]) -> None:
+def _write(entries: npt.NDArray[Any], merged: list[int]) -> None:
     # Stable: merged runs are sorted already, and this sort finds that out.
     entries = entries[np.argsort(entries["key"], kind="stable")]
     state = ingest_state.lock()
@@ -184,47 +175,27 @@ def _write(entries: npt.NDArray[Any]) -> None:
     driver_sql.run_many(
         "INSERT INTO event_id_pages (id, entries) VALUES (?, ?)",
         [
-            ((run << _PAGE_BITS) + i, content[i * size : (i + 1) * size])
+            ((run << PAGE_BITS) + i, content[i * size : (i + 1) * size])
             for i in range(-(-len(content) // size))
         ],
     )
-    with _memory_lock:
-        known = _known()
-        if known.as_of == run:
-            known.prints[run], known.as_of = prints, run + 1
+    id_memory.note(state, run, prints, merged)
     ingest_state.save()
 
 
-def _remove(runs: Sequence[int]) -> None:
-    for run in runs:
-        low = run << _PAGE_BITS
-        driver_sql.run("DELETE FROM event_id_pages WHERE id BETWEEN ? AND ?", low, low + 2**_PAGE_BITS - 1)
-    if runs:
-        driver_sql.run(f"DELETE FROM event_id_runs WHERE {among('id')}", list_of(runs))
-
-
-def _entries_of(run: int) -> npt.NDArray[Any]:
-    low = run << _PAGE_BITS
+def _entries_of(first_run: int, last_run: int) -> npt.NDArray[Any]:
+    """The entries of all runs from one to another."""
     pages = driver_sql.rows(
         "SELECT entries FROM event_id_pages WHERE id BETWEEN ? AND ? ORDER BY id",
-        low,
-        low + 2**_PAGE_BITS - 1,
+        first_run << PAGE_BITS,
+        (last_run + 1 << PAGE_BITS) - 1,
     )
     return np.frombuffer(b"".join(page for (page,) in pages), dtype=ENTRY)
 
 
 def _pages_of(sorted_prints: Prints) -> set[int]:
     """The pages that may hold ids that begin with these bytes."""
-    pages: set[int] = set()
-    for run, prints in _runs().prints.items():
-        left = np.searchsorted(prints, sorted_prints, side="left")
-        hit = np.flatnonzero(prints[np.minimum(left, len(prints) - 1)] == sorted_prints)
-        hit = hit[left[hit] < len(prints)]
-        if len(hit):
-            right = np.searchsorted(prints, sorted_prints[hit], side="right") - 1
-            for first, last in zip(left[hit] // PAGE_ENTRIES, right // PAGE_ENTRIES, strict=True):
-                pages.update((run << _PAGE_BITS) + page for page in range(int(first), int(last) + 1))
-    return pages
+    return id_memory.known_as_of(ingest_state.lock()).pages_of(sorted_prints)
 
 
 def _matching(pages: list[int], keys: npt.NDArray[np.uint64]) -> dict[bytes, int]:
@@ -241,47 +212,11 @@ def _matching(pages: list[int], keys: npt.NDArray[np.uint64]) -> dict[bytes, int
     return there
 
 
-def _runs() -> _Memory:
-    """Every run; a run never changes and its number never comes again, so what was read stays right.
-
-    What runs there are is read only when the state says that another process has written or dropped one.
-    """
-    as_of = ingest_state.lock().next_run
-    with _memory_lock:
-        known = _known()
-        if known.as_of != as_of:
-            there = {run for (run,) in driver_sql.rows("SELECT id FROM event_id_runs")}
-            for gone in known.prints.keys() - there:
-                del known.prints[gone]
-            missing = sorted(there - known.prints.keys())
-            for start in range(0, len(missing), _AT_ONCE):
-                some = list_of(missing[start : start + _AT_ONCE])
-                found = driver_sql.rows(f"SELECT id, prints FROM event_id_runs WHERE {among('id')}", some)
-                known.prints.update((run, np.frombuffer(prints, dtype="<u4")) for run, prints in found)
-            known.as_of = as_of
-        return known
-
-
-def _known() -> _Memory:
-    return _memory.setdefault(config.current().sqlalchemy_url, _Memory())
-
-
-def _tier(n: int) -> int:
-    """0 for up to 7 entries, 1 for up to 63, and so on."""
-    return (n.bit_length() - 1) // 3
+def take_back() -> None:
+    """The transaction under way failed: what this process remembers of it is not so."""
+    id_memory.take_back()
 
 
 def forget_memory() -> None:
-    """Drop what this process remembers: what was read in a transaction that failed may not be so."""
-    with _memory_lock:
-        _memory.clear()
-
-
-def _after_fork() -> None:
-    """A lock that another thread of the parent held stays shut in the child."""
-    global _memory_lock
-    _memory_lock = threading.Lock()
-    _memory.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    """Drop what this process remembers, as in a new one."""
+    id_memory.forget_all()

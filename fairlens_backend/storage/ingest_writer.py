@@ -122,7 +122,7 @@ def _tried(taken: list[Submission]) -> FairLensError | None:
 
 def _forget() -> None:
     """What this process remembers may have been taken back."""
-    event_ids.forget_memory()
+    event_ids.take_back()
     count_series.forget_memory()
 
 
