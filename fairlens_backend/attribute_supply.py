@@ -11,7 +11,7 @@ from fairlens_backend.core.enrich.pii_tokens import PiiTokeniser, Untokenisable
 from fairlens_backend.errors import InvalidInput, TooLarge
 from fairlens_backend.event_enricher import Enricher
 from fairlens_backend.event_grouping import group_of, truth_of
-from fairlens_backend.event_problems import invalid, malformed, shown
+from fairlens_backend.event_problems import invalid, malformed, require_ids, shown
 from fairlens_backend.prediction_ingest import Sender
 from fairlens_backend.schemas.events import MAX_COLUMN_EVENTS, MAX_EVENTS, AttributeList, AttributeTable
 from fairlens_backend.storage import event_ids, ingest_writer
@@ -44,6 +44,7 @@ def supply(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     Unavailable : the database is locked, full or away; nothing was stored
     """
     ids, given = _read(body)
+    require_ids(ids, "attributes.{}.event_id")
     tokeniser = Enricher.of(sender.tenant, now).tokeniser
     values = [_cleaned(tokeniser, one, i) for i, one in enumerate(given)]
     digests = event_ids.digests_of(sender.tenant, ids)
@@ -99,6 +100,7 @@ def _cleaned(tokeniser: PiiTokeniser, values: Mapping[str, Any], i: int) -> dict
 
 
 def _read(body: bytes) -> tuple[Sequence[str], Sequence[Mapping[str, Any]]]:
+    keys: dict[str, msgspec.Raw] = {}
     try:
         keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         if "event_id" not in keys:
@@ -107,7 +109,7 @@ def _read(body: bytes) -> tuple[Sequence[str], Sequence[Mapping[str, Any]]]:
             return [item.event_id for item in items], [item.attributes for item in items]
         table = _TABLE.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body, AttributeTable if "event_id" in keys else AttributeList) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(error) from None
     n = len(table.event_id)

@@ -100,7 +100,7 @@ def read_events(body: bytes) -> Read:
             return _table(body)
         return _rows(b"[" + body + b"]")
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body, EventTable) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(error) from None
 
@@ -110,7 +110,7 @@ def read_event(event: Any, index: int = 0) -> PredictionEvent | Refused:
     try:
         return msgspec.convert(event, PredictionEvent)
     except msgspec.ValidationError as error:
-        return Refused(index, [problem_of(error)], event)
+        return Refused(index, [problem_of(error, event)], event)
 
 
 def of_events(events: Sequence[tuple[int, PredictionEvent]]) -> list[Decisions]:
@@ -133,7 +133,8 @@ def _rows(body: bytes) -> Read:
             try:
                 events.append((i, _EVENT.decode(raw)))
             except msgspec.ValidationError as error:
-                read.refused.append(Refused(i, [problem_of(error)], msgspec.json.decode(raw)))
+                event = msgspec.json.decode(raw)
+                read.refused.append(Refused(i, [problem_of(error, event)], event))
     _require_size(read.n, MAX_EVENTS)
     read.decisions = of_events(events)
     return read

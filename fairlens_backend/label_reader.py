@@ -6,7 +6,7 @@ import msgspec
 
 from fairlens_backend.core.labels import canonical_label
 from fairlens_backend.errors import InvalidInput
-from fairlens_backend.event_problems import invalid, malformed
+from fairlens_backend.event_problems import invalid, malformed, require_ids
 from fairlens_backend.schemas.events import LabelList, LabelTable
 
 _LABELS: Final = msgspec.json.Decoder(LabelList)
@@ -21,6 +21,7 @@ def read_labels(body: bytes) -> tuple[list[str], list[Any]]:
     MalformedInput, InvalidInput : not `labels`, nor the columns `event_id` and `label` of equal length, or a label is empty
     """
     ids, labels = _read(body)
+    require_ids(ids, "labels.{}.event_id")
     if any(canonical_label(label) is None for label in set(labels)):
         place = next(i for i, label in enumerate(labels) if canonical_label(label) is None)
         raise InvalidInput(
@@ -32,6 +33,7 @@ def read_labels(body: bytes) -> tuple[list[str], list[Any]]:
 
 
 def _read(body: bytes) -> tuple[list[str], list[Any]]:
+    keys: dict[str, msgspec.Raw] = {}
     try:
         keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         if "event_id" not in keys:
@@ -39,7 +41,7 @@ def _read(body: bytes) -> tuple[list[str], list[Any]]:
             return [item.event_id for item in items], [item.label for item in items]
         table = _LABEL_TABLE.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, body, LabelTable if "event_id" in keys else LabelList) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(error) from None
     if len(table.event_id) != len(table.label):

@@ -18,6 +18,7 @@ from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
 from fairlens_backend.event_coding import label_digest
 from fairlens_backend.event_enricher import Enricher
 from fairlens_backend.event_grouping import Grouping, group_of, truth_of
+from fairlens_backend.event_problems import control_characters
 from fairlens_backend.event_reader import Decisions, Read, Refused, of_events, read_event, read_events
 from fairlens_backend.label_reader import read_labels
 from fairlens_backend.storage import event_ids, ingest_writer
@@ -196,6 +197,8 @@ def _columns(
                     "field": "session_context.tenant_id",
                     "message": "Expected the sender's own tenant",
                 }
+    for i, said in control_characters(some.event_id).items():
+        wrong[i] = {"field": "event_id", "message": said}
     enriched = enricher.enrich(some, coder.is_word, grouping.keep_features)
     wrong |= enriched.wrong
     values = {

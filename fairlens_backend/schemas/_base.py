@@ -15,6 +15,7 @@ Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC))]
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no text with a NUL
+NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"  # what `event_problems.control_characters` asks of an event's id
 JOB_ID = r"^job_[0-9a-f]{24}$"
 MAIL_ADDRESS_PATTERN = r"^[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}$"
 HOST_PATTERN = r"^[A-Za-z0-9.:_-]{1,253}$"
@@ -27,6 +28,7 @@ PATTERNS_IN_WORDS = {
     WEB_ADDRESS_PATTERN: "https:// or http:// and an address without spaces",
     JOB_ID: "the id of a job, job_ and 24 digits or letters a to f",
     NO_NUL: "text without a NUL character, which no database keeps",
+    NO_CONTROL: "text without control characters",
     NAME_PATTERN: "1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit",
 }
 """What a pattern asks for, for the person whose text does not match it."""

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from fairlens_backend.schemas._base import NO_NUL, Body, PageQuery, PathPart
+from fairlens_backend.schemas._base import NO_CONTROL, NO_NUL, Body, PageQuery, PathPart
 
 MAX_IDS = 10_000
-EventId = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
+EventId = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL)]
 ERASURE_EXAMPLE: dict[str, Any] = {"event_ids": ["application-1041", "application-1042"], "dry_run": True}
 
 
