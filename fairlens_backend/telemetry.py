@@ -31,7 +31,8 @@ def timestamp(moment: datetime) -> str:
     >>> timestamp(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     '2026-01-02T03:04:05.000000Z'
     """
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # A tenth of what strftime costs, and a ledger's entry is not much more.
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def log(event: str, *, level: str = "info", stream: TextIO | None = None, **facts: Any) -> None:

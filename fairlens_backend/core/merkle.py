@@ -98,13 +98,23 @@ class Frontier:
         ----------
         leaf : the new leaf's hash
         """
-        completed = [leaf]
-        # A leaf completes as many subtrees above it as its index has one-bits at the end.
-        joined = _trailing_ones(self.size)
-        for left in reversed(self.hashes[len(self.hashes) - joined :]):
-            completed.append(node_hash(left, completed[-1]))
-        kept = self.hashes[: len(self.hashes) - joined]
-        return Frontier(self.size + 1, (*kept, completed[-1])), completed
+        tree, (completed,) = self.extend([leaf])
+        return tree, completed
+
+    def extend(self, leaves: Iterable[bytes]) -> tuple["Frontier", list[list[bytes]]]:
+        """The tree with more leaves, and of each leaf what `append` gives."""
+        hashes, size, all_completed = list(self.hashes), self.size, []
+        for leaf in leaves:
+            completed = [leaf]
+            # A leaf completes as many subtrees above it as its index has one-bits at the end.
+            left = size
+            while left & 1:
+                completed.append(node_hash(hashes.pop(), completed[-1]))
+                left >>= 1
+            hashes.append(completed[-1])
+            all_completed.append(completed)
+            size += 1
+        return Frontier(size, tuple(hashes)), all_completed
 
     def root(self) -> bytes:
         """The tree's root hash; of no leaves SHA-256 of nothing."""
@@ -244,7 +254,3 @@ def _join(hashes: Sequence[bytes]) -> bytes:
 def _split(n: int) -> int:
     """The largest power of two below n, for n ≥ 2."""
     return 1 << ((n - 1).bit_length() - 1)
-
-
-def _trailing_ones(n: int) -> int:
-    return ((n + 1) & -(n + 1)).bit_length() - 1

@@ -12,24 +12,24 @@ from datetime import datetime
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, bindparam, func, select
+from sqlalchemy import Engine, func, select
 
+from fairlens_backend.core.audit_notation import entry_version
 from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.core.merkle import HASH_BYTES, Frontier, Node, leaf_hash, peaks
 from fairlens_backend.errors import InvalidInput
-from fairlens_backend.storage.ledger_tables import LedgerEntry, LedgerHead
+from fairlens_backend.storage.driver_sql import among, list_of, rows
+from fairlens_backend.storage.ledger_tables import LedgerEntry
 from fairlens_backend.storage.session import (
     current_session,
+    driver_connection,
     engine,
-    execute_alone,
     is_postgresql,
     lock_for_append,
-    unit_of_work,
 )
 from fairlens_backend.telemetry import timestamp
 
 LEDGER_LOCK: Final = 7003
-ENTRY_VERSION: Final = 1
 SALT_BYTES: Final = 16
 EVENT_TYPES: Final = frozenset(
     {
@@ -100,38 +100,7 @@ def append(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime)
     ------
     InvalidInput : an unknown type, or a body without canonical JSON
     """
-    _check(event_type)
-    spelled = canonical_json(body)
-    here, connection = engine(), current_session().connection()
-    for guess in (_seen.get(here), None):
-        if guess is None:
-            lock()
-        tail = guess or read_tail()
-        row, following = _row(tail, event_type, tenant, body, spelled, timestamp(now))
-        done = connection.exec_driver_sql(*_append_after(here.dialect.name, tail, row))
-        if done.scalar() if done.returns_rows else done.rowcount == 1:
-            _seen[here] = following
-            return tail.tree.size
-    raise RuntimeError("the ledger's tail moved under its own lock")
-
-
-def append_alone(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime) -> int:
-    """Append one event that is no part of another act, outside any unit of work; it is durable when this returns.
-
-    Costs a fraction of a unit of work around `append`. Parameters, result and errors are those of `append`.
-    """
-    _check(event_type)
-    spelled = canonical_json(body)
-    here = engine()
-    tail = _seen.get(here)
-    if tail is not None:
-        row, following = _row(tail, event_type, tenant, body, spelled, timestamp(now))
-        changed, answer = execute_alone(*_append_after(here.dialect.name, tail, row))
-        if changed == 1 if answer is None else answer[0]:
-            _seen[here] = following
-            return tail.tree.size
-    with unit_of_work():
-        return append(event_type, tenant, body, now)
+    return append_many([(event_type, tenant, body)], now)[0]
 
 
 def append_many(events: Sequence[Event], now: datetime) -> range:
@@ -144,29 +113,28 @@ def append_many(events: Sequence[Event], now: datetime) -> range:
     for event_type, _, _ in events:
         _check(event_type)
     spelled = [canonical_json(body) for _, _, body in events]
-    lock_for_append(LEDGER_LOCK)
-    tail = read_tail()
-    first, at, rows = tail.tree.size, timestamp(now), []
-    for (event_type, tenant, body), text in zip(events, spelled, strict=True):
-        row, tail = _row(tail, event_type, tenant, body, text, at)
-        rows.append(row)
-    _insert_all(rows)
-    _seen[engine()] = tail
-    return range(first, tail.tree.size)
+    if not events:
+        end = size()
+        return range(end, end)
+    here, at = engine(), timestamp(now)
+    for guess in (_seen.get(here), None):
+        if guess is None:
+            lock()
+        tail = guess or read_tail()
+        made, following = _rows(tail, events, spelled, at)
+        if _insert_after(tail, made[0]):
+            _insert_all(made[1:])  # the lock is taken: what follows, follows
+            _seen[here] = following
+            return range(tail.tree.size, following.tree.size)
+    raise RuntimeError("the ledger's tail moved under its own lock")
 
 
 def read_tail() -> Tail:
     """Where the ledger ends, as this transaction sees it. Behind the lock nobody else can move it."""
-    session = current_session()
-    newest = session.execute(
-        select(LedgerEntry.leaf_index, LedgerEntry.at, LedgerEntry.nodes)
-        .order_by(LedgerEntry.leaf_index.desc())
-        .limit(1)
-    ).first()
-    head_at = session.scalar(select(func.max(LedgerHead.at))) or ""
-    if newest is None:
-        return Tail(at=head_at)
-    return Tail(frontier(newest[0] + 1), max(newest[1], head_at), newest[2])
+    ((head_at, index, at, nodes),) = rows(_TAIL)
+    if index is None:
+        return Tail(at=head_at or "")
+    return Tail(frontier(index + 1), max(at, head_at or ""), bytes(nodes))
 
 
 def lock() -> None:
@@ -195,8 +163,8 @@ def hashes_of(nodes: Iterable[Node]) -> dict[Node, bytes]:
     KeyError : the ledger is too short for one of them, or damaged
     """
     completed_by = {(level, index): ((index + 1) << level) - 1 for level, index in nodes}
-    rows = current_session().execute(_NODES, {"wanted": list(set(completed_by.values()))})
-    kept = {row[0]: row[1] for row in rows}
+    wanted = list_of(sorted(set(completed_by.values())))
+    kept = dict(rows(f"SELECT leaf_index, nodes FROM ledger_entries WHERE {among('leaf_index')}", wanted))
     return {
         (level, index): kept[entry][HASH_BYTES * level : HASH_BYTES * (level + 1)]
         for (level, index), entry in completed_by.items()
@@ -217,8 +185,9 @@ _APPEND_SQLITE: Final = (
     "AND NOT EXISTS (SELECT 1 FROM ledger_heads WHERE at > ?) "
     "AND (? = 0 OR EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = ? AND nodes = ?))"
 )
-_NODES: Final = select(LedgerEntry.leaf_index, LedgerEntry.nodes).where(
-    LedgerEntry.leaf_index.in_(bindparam("wanted", expanding=True))
+_TAIL: Final = (
+    "SELECT head.at, entry.leaf_index, entry.at, entry.nodes FROM (SELECT max(at) AS at FROM ledger_heads) AS head LEFT JOIN "
+    "(SELECT leaf_index, at, nodes FROM ledger_entries ORDER BY leaf_index DESC LIMIT 1) AS entry ON 1 = 1"
 )
 
 
@@ -237,58 +206,62 @@ def _check(event_type: str) -> None:
         )  # fmt: skip
 
 
-def _row(
-    tail: Tail, event_type: str, tenant: str, body: Mapping[str, Any], spelled: bytes, at: str
-) -> tuple[tuple[Any, ...], Tail]:
-    """The entry that follows the tail, as the values of `_COLUMNS`, and the tail after it."""
+def _rows(
+    tail: Tail, events: Sequence[Event], spelled: Sequence[bytes], at: str
+) -> tuple[list[tuple[Any, ...]], Tail]:
+    """The entries that follow the tail, as the values of `_COLUMNS`, and the tail after them."""
     at = max(at, tail.at)  # a clock that was set back must not put an event before one that was there
-    # The canonical JSON of {body, index, salt, tenant, time, type, version}, whose keys are in order. The salt keeps those who
-    # see but an entry's hash from guessing what it says.
-    leaf = b'{"body":%b,"index":%d,"salt":"%b","tenant":%b,"time":"%b","type":"%b","version":%d}' % (
-        spelled,
-        tail.tree.size,
-        secrets.token_hex(SALT_BYTES).encode(),
-        canonical_json(tenant),
-        at.encode(),
-        event_type.encode(),
-        ENTRY_VERSION,
-    )
-    tree, completed = tail.tree.append(leaf_hash(leaf))
-    nodes = b"".join(completed)
-    row = (
-        tail.tree.size,
-        at,
-        event_type,
-        tenant,
-        _text(body.get("model")),
-        _text(body.get("record_id")),
-        nodes,
-        leaf,
-    )
-    return row, Tail(tree, at, nodes)
+    first, leaves = tail.tree.size, []
+    salts = secrets.token_hex(SALT_BYTES * len(events)).encode()
+    for place, ((event_type, tenant, body), text) in enumerate(zip(events, spelled, strict=True)):
+        # The canonical JSON of {body, index, salt, tenant, time, type, version}, whose keys are in order. The salt keeps those
+        # who see but an entry's hash from guessing what it says.
+        leaf = b'{"body":%b,"index":%d,"salt":"%b","tenant":%b,"time":"%b","type":"%b","version":%d}' % (
+            text,
+            first + place,
+            salts[2 * SALT_BYTES * place : 2 * SALT_BYTES * (place + 1)],
+            canonical_json(tenant),
+            at.encode(),
+            event_type.encode(),
+            entry_version(body),
+        )
+        leaves.append(leaf)
+    tree, completed = tail.tree.extend(map(leaf_hash, leaves))
+    nodes = [b"".join(some) for some in completed]
+    made = [
+        (index, at, event_type, tenant, _text(body.get("model")), _text(body.get("record_id")), hashes, leaf)
+        for index, (event_type, tenant, body), hashes, leaf in zip(
+            range(first, tree.size), events, nodes, leaves, strict=True
+        )
+    ]
+    return made, Tail(tree, at, nodes[-1])
 
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _append_after(dialect: str, tail: Tail, row: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
-    """The statement that inserts the entry if the ledger still ends as in `tail` and no head is later than the entry."""
-    if dialect == "postgresql":
-        return _APPEND_POSTGRESQL, (LEDGER_LOCK, tail.nodes, *row)
-    return _APPEND_SQLITE, (*row, row[0], row[1], row[0], row[0] - 1, tail.nodes)
+def _insert_after(tail: Tail, row: tuple[Any, ...]) -> bool:
+    """Insert the entry if the ledger still ends as in `tail` and no head is later than the entry; whether it was inserted."""
+    driver = driver_connection()
+    if is_postgresql():
+        asked = driver.execute(_APPEND_POSTGRESQL, (LEDGER_LOCK, tail.nodes, *row), prepare=True, binary=True)
+        return bool(asked.fetchone()[0])
+    values = (*row, row[0], row[1], row[0], row[0] - 1, tail.nodes)
+    return bool(driver.execute(_APPEND_SQLITE, values).rowcount == 1)
 
 
-def _insert_all(rows: Sequence[tuple[Any, ...]]) -> None:
-    if not rows:
+def _insert_all(made: Sequence[tuple[Any, ...]]) -> None:
+    if not made:
         return
-    connection = current_session().connection()
+    driver = driver_connection()
     columns = ", ".join(_COLUMNS)
     if is_postgresql():
-        driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor, cursor.copy(f"COPY ledger_entries ({columns}) FROM STDIN") as copy:
-            for row in rows:
+        copied = f"COPY ledger_entries ({columns}) FROM STDIN (FORMAT BINARY)"
+        with driver.cursor() as cursor, cursor.copy(copied) as copy:
+            copy.set_types(("int8", *["text"] * 5, "bytea", "bytea"))
+            for row in made:
                 copy.write_row(row)
     else:
         marks = ", ".join("?" * len(_COLUMNS))
-        connection.exec_driver_sql(f"INSERT INTO ledger_entries ({columns}) VALUES ({marks})", list(rows))
+        driver.executemany(f"INSERT INTO ledger_entries ({columns}) VALUES ({marks})", made)

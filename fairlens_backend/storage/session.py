@@ -4,22 +4,37 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import Unavailable
+from fairlens_backend.storage import drivers
 
-_session: ContextVar[Session | None] = ContextVar("session", default=None)
+
+class _Session(Session):
+    """A session that joins the transaction which its unit of work has opened without it."""
+
+    pooled: PoolProxiedConnection | None = None
+    """what that transaction runs on; None where there is none"""
+
+    def get_bind(self, *given: Any, **named: Any) -> Engine | Connection:
+        if self.pooled is not None and isinstance(self.bind, Engine):
+            self.bind = Connection(self.bind, self.pooled)
+        return super().get_bind(*given, **named)
+
+
+_session: ContextVar[_Session | None] = ContextVar("session", default=None)
 _engines: dict[str, Engine] = {}
 _engines_lock = threading.Lock()
 READ_ONLY = "fairlens_read_only"
@@ -86,7 +101,10 @@ def unit_of_work() -> Iterator[Session]:
         return
     with _session_on(engine()) as session:
         yield session
-        session.commit()
+        if session.pooled is None or session.in_transaction():
+            session.commit()
+        else:
+            drivers.commit(session.pooled.driver_connection)
 
 
 @contextmanager
@@ -122,51 +140,36 @@ def hold_moment() -> None:
 
 
 @contextmanager
-def _session_on(bind: Engine) -> Iterator[Session]:
+def _session_on(bind: Engine) -> Iterator[_Session]:
     try:
-        with Session(bind, expire_on_commit=False) as session:
-            token = _session.set(session)
-            try:
-                yield session
-            finally:
-                _session.reset(token)
-    except OperationalError as error:
-        raise _unavailable(error.orig) from error
-
-
-def execute_alone(statement: str, values: Sequence[Any]) -> tuple[int, Any]:
-    """Run one statement of the driver's own dialect as a transaction by itself, at a fraction of what a unit of work costs.
-
-    It is durable when this returns. It joins no unit of work and must not be called inside of one.
-
-    Returns
-    -------
-    (rows that it changed, the first row that it gave on PostgreSQL)
-
-    Raises
-    ------
-    Unavailable : as `unit_of_work`
-    """
-    if _session.get() is not None:
-        raise RuntimeError("execute_alone() inside a unit of work")
-    made = engine()
-    pooled = None
-    try:
-        pooled = made.raw_connection()
-        driver: Any = pooled.driver_connection
-        if made.dialect.name != "postgresql":
-            return driver.execute(statement, values).rowcount, None
-        driver.autocommit = True  # one journey in place of three: BEGIN and COMMIT are implied
+        session = _Session(bind, expire_on_commit=False)
+        token = _session.set(session)
         try:
-            cursor = driver.execute(statement, values)
-            return cursor.rowcount, cursor.fetchone()
+            yield session
         finally:
-            driver.autocommit = False
-    except (made.dialect.loaded_dbapi.OperationalError, OperationalError) as error:
+            _session.reset(token)
+            session.close()
+            if session.pooled is not None:
+                session.pooled.close()
+    except (OperationalError, bind.dialect.loaded_dbapi.OperationalError) as error:
         raise _unavailable(getattr(error, "orig", error)) from error
-    finally:
-        if pooled is not None:
-            pooled.close()
+
+
+def driver_connection() -> Any:
+    """The driver's own connection of the unit of work under way, in its transaction.
+
+    Where the unit of work has used nothing else yet, its transaction is opened without SQLAlchemy, at a fraction of the cost;
+    what comes later joins it.
+    """
+    session = _session.get()
+    if session is None:
+        raise RuntimeError("storage was used outside unit_of_work()")
+    if session.in_transaction():
+        return session.connection().connection.driver_connection  # a savepoint under way is begun with this
+    if session.pooled is None:
+        session.pooled = cast(Engine, session.bind).raw_connection()
+        drivers.begin(session.pooled.driver_connection)
+    return session.pooled.driver_connection
 
 
 def is_postgresql() -> bool:
@@ -210,11 +213,13 @@ def make_sqlite_file(url: str) -> None:
 
 def _make_engine(url: str, busy_timeout_ms: int) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+        made = create_engine(url, pool_size=5, max_overflow=10, pool_reset_on_return=None)
+        drivers.watch(made)
+        return made
     make_sqlite_file(url)
     made = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000, "check_same_thread": False})
     event.listen(made, "connect", partial(_set_up_sqlite, busy_timeout_ms / 1000))
-    event.listen(made, "begin", _begin_immediate)
+    event.listen(made, "begin", _begin)
     return made
 
 
@@ -244,6 +249,11 @@ def _use_wal(connection: sqlite3.Connection, wait_s: float) -> None:
             return
 
 
-def _begin_immediate(connection: Any) -> None:
-    read_only = connection.get_execution_options().get(READ_ONLY)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+def _begin(connection: Any) -> None:
+    driver = connection.connection.driver_connection
+    statement = "BEGIN" if connection.get_execution_options().get(READ_ONLY) else "BEGIN IMMEDIATE"
+    if not driver.in_transaction:
+        try:
+            driver.execute(statement)
+        except sqlite3.OperationalError as error:
+            raise OperationalError(statement, None, error) from error

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -136,7 +137,9 @@ def test_many_writers_make_one_sequence(database: None) -> None:
     def work(number: int) -> None:
         for turn in range(10):
             if turn % 5 == 2:
-                told.append(ledger.append_alone("USER_CHANGED", "acme", {"by": number}, NOW))
+                with unit_of_work() as here:  # the transaction is a session's before the ledger has it
+                    here.execute(text("SELECT 1"))
+                    told.append(ledger.append("USER_CHANGED", "acme", {"by": number}, NOW))
             elif turn % 5 == 4:
                 with unit_of_work():
                     told.extend(ledger.append_many([("USER_CHANGED", "acme", {"by": number})] * 3, NOW))
@@ -158,27 +161,42 @@ def test_many_writers_make_one_sequence(database: None) -> None:
         assert ledger.frontier(len(kept)).root() == mth(kept)
 
 
-def test_alone_is_durable_and_takes_its_turn(database: None) -> None:
-    """Outside a unit of work, among others' entries and heads, and in an empty ledger; inside of one it is a mistake."""
+def test_an_append_and_what_comes_after_it_are_one_transaction(database: None) -> None:
+    """The ledger opens the transaction without a session; rows that a session adds later share its fate, and see the entry."""
+    for fails in (False, True):
+        with suppress(ZeroDivisionError), unit_of_work() as here:
+            assert ledger.append("KEY_ROTATED", "default", {}, NOW) == int(fails)
+            here.add(ledger_tables.LedgerHead(tree_size=1, at="2026-01-03", root=b"r", note="n"))
+            if fails:
+                assert ledger.size() == 2
+                1 / 0  # noqa: B018
+        with read_snapshot():
+            assert ledger.size() == 1
+            assert len(ledger_heads.between(0, 9, 9)) == 1
+    with pytest.raises(ZeroDivisionError), unit_of_work():
+        ledger.append("KEY_ROTATED", "default", {}, NOW)
+        1 / 0  # noqa: B018
+    with unit_of_work() as here:
+        ledger.append("KEY_ROTATED", "default", {}, NOW)
+        with pytest.raises(ZeroDivisionError), here.begin_nested():
+            ledger.append("KEY_ROTATED", "default", {}, NOW)
+            1 / 0  # noqa: B018
+    assert [json.loads(leaf)["index"] for leaf in leaves()] == [0, 1]
 
-    def alone(now: datetime = NOW) -> int:
-        return ledger.append_alone("KEY_ROTATED", "default", {}, now)
 
-    assert [alone(), alone(), add(), alone()] == [0, 1, 2, 3]
+def test_an_entry_takes_its_turn_behind_a_head(database: None) -> None:
+    """What this process remembers of the tail knows nothing of a head that another one signed."""
+    add(), add()
     remembered = dict(ledger._seen)
     add()
     ledger._seen.update(remembered)
-    assert alone() == 5
+    assert add() == 3
     with unit_of_work():
-        ledger_heads.add(6, "2026-01-03T00:00:00.000000Z", bytes(32), "a head")
-    assert alone() == 6
+        ledger_heads.add(4, "2026-01-03T00:00:00.000000Z", bytes(32), "a head")
+    assert add() == 4
     assert json.loads(leaves()[-1])["time"] == "2026-01-03T00:00:00.000000Z"
-    with pytest.raises(RuntimeError), unit_of_work():
-        alone()
-    with pytest.raises(InvalidInput):
-        ledger.append_alone("SOMETHING", "default", {}, NOW)
     with read_snapshot():
-        assert ledger.frontier(7).root() == mth(leaves())
+        assert ledger.frontier(5).root() == mth(leaves())
 
 
 def test_another_processes_entries_are_seen(database: None) -> None:

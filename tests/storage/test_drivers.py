@@ -1,0 +1,106 @@
+"""What is said to the driver itself: errors are its own, and a pool gives no connection that the server has closed."""
+
+from contextlib import suppress
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from fairlens_backend.errors import Unavailable
+from fairlens_backend.storage import drivers, session
+from fairlens_backend.storage.session import read_snapshot, unit_of_work
+
+
+@pytest.fixture
+def postgresql(database: None) -> None:
+    if not session.is_postgresql():
+        pytest.skip("of PostgreSQL's driver")
+
+
+def backend() -> int:
+    with read_snapshot() as here:
+        return int(here.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def end_backend(number: int) -> None:
+    """As a restart of the server does it: the connection ends while it lies in the pool."""
+    made = psycopg.connect(session.engine().url.set(drivername="postgresql").render_as_string(False))
+    with made:
+        # What it waits for is its end, not the signal for it.
+        assert made.execute("SELECT pg_terminate_backend(%s, 10000)", (number,)).fetchone() == (True,)
+    made.close()
+
+
+def test_a_connection_that_the_server_closed_is_not_given(postgresql: None) -> None:
+    """The next unit of work has a new one, without an error and without a question to the server in between."""
+    first = backend()
+    assert backend() == first
+    end_backend(first)
+    assert backend() != first
+
+
+def test_a_connection_that_was_idle_is_asked(postgresql: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers is given again; one that does not is not."""
+    asked: list[bool] = []
+    ping = session.engine().dialect.do_ping
+    monkeypatch.setattr(drivers, "IDLE_S", 0.0)
+    monkeypatch.setattr(session.engine().dialect, "do_ping", lambda one: asked.append(ping(one)) or asked[-1])
+    first = backend()
+    before = len(asked)
+    assert backend() == first and asked[before:] == [True]
+    monkeypatch.setattr(session.engine().dialect, "do_ping", lambda one: False)
+    assert backend() != first
+
+
+def test_what_is_given_back_is_rolled_back(postgresql: None) -> None:
+    """A read leaves no transaction open behind it, which would hold back the server's cleaning."""
+    backend()
+    pooled = session.engine().raw_connection()
+    assert pooled.driver_connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE  # type: ignore[union-attr]
+    pooled.close()
+
+
+def test_a_transaction_that_had_failed_says_so_at_its_end(postgresql: None) -> None:
+    """PostgreSQL answers COMMIT with ROLLBACK then, which nobody may take for success."""
+    with (
+        pytest.raises(psycopg.errors.InFailedSqlTransaction),
+        unit_of_work(),
+        suppress(psycopg.errors.DivisionByZero),
+    ):
+        session.driver_connection().execute("SELECT 1 / 0")
+
+
+def test_what_the_end_of_a_transaction_finds_is_the_servers_error(postgresql: None) -> None:
+    """A constraint that is checked at the end: by its own name, and nothing is stored."""
+    with unit_of_work() as here:
+        here.execute(text("CREATE TABLE scratch (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+    with pytest.raises(psycopg.errors.UniqueViolation), unit_of_work():
+        session.driver_connection().execute("INSERT INTO scratch VALUES (1), (1)")
+    with unit_of_work() as here:
+        assert here.execute(text("SELECT count(*) FROM scratch")).scalar_one() == 0
+        here.execute(text("DROP TABLE scratch"))
+
+
+def test_a_connection_lost_under_way_is_unavailable(postgresql: None) -> None:
+    """The server ends it between two statements: nothing was stored, and the next unit of work has another one."""
+    with pytest.raises(Unavailable), unit_of_work():
+        driver = session.driver_connection()
+        number = driver.info.backend_pid
+        end_backend(number)
+        driver.execute("SELECT 1")
+    assert backend() != number
+
+
+def test_a_connection_lost_before_its_commit_is_unavailable(postgresql: None) -> None:
+    """It is told; a caller may not take the act for done."""
+    with pytest.raises(Unavailable), unit_of_work():
+        end_backend(session.driver_connection().info.backend_pid)
+
+
+def test_a_transaction_that_was_begun_and_not_used_ends(database: None) -> None:
+    """On both databases the next one can write."""
+    with unit_of_work():
+        session.driver_connection()
+    with unit_of_work() as here:
+        here.execute(text("CREATE TABLE scratch (a integer)"))
+        here.execute(text("DROP TABLE scratch"))
