@@ -5,9 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
-from fairlens_backend.bundle_entries import AuditEntry, Entry, read_body
+from fairlens_backend.audit_bodies import AuditBody, ShortBody
+from fairlens_backend.bundle_entries import AnyEntry, Entry, read_body
+from fairlens_backend.core.audit_notation import SHORT_VERSION
 from fairlens_backend.evidence_bundle import Header, Wrong, export_body
-from fairlens_backend.stated_figures import AuditBody, FigureCheck
+from fairlens_backend.stated_figures import FigureCheck
 
 
 class _NamesModel(msgspec.Struct, frozen=True):
@@ -15,13 +17,17 @@ class _NamesModel(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Last:
+class Link:
+    """What of an audit shows its place among those of the model."""
+
     number: int
+    previous: int | None
     index: int
     time: str
 
 
 _AUDIT: Final = msgspec.json.Decoder(AuditBody)
+_SHORT: Final = msgspec.json.Decoder(ShortBody)
 _MODEL: Final = msgspec.json.Decoder(_NamesModel)
 _EXPORT: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -41,43 +47,61 @@ class AuditChain:
         """audits of the range so far"""
         self.closed: int | None = None
         """index of the ledger's own entry of this export"""
-        self._last: _Last | None = None
+        self.last: Link | None = None
 
-    def audit(self, entry: Entry | AuditEntry) -> None:
+    def audit(self, entry: AnyEntry) -> None:
         """One more audit, of whatever model.
 
         Raises
         ------
         Wrong : it does not follow the one before it, or states what its counts do not give
         """
-        header = self.header
-        if isinstance(entry.body, AuditBody):
-            body = entry.body
-        else:
-            if read_body(entry, _MODEL).model != header.model:
+        if isinstance(entry, Entry):
+            if read_body(entry, _MODEL).model != self.header.model:
                 return
-            body = read_body(entry, _AUDIT)
-        if body.model != header.model:
+            short = entry.version == SHORT_VERSION
+            body: AuditBody | ShortBody = read_body(entry, _SHORT) if short else read_body(entry, _AUDIT)
+        else:
+            body = entry.body
+        if body.model != self.header.model:
             return
-        number, previous = body.model_audit_number, body.previous_audit_index
-        if self._last is None:
+        link = Link(body.model_audit_number, body.previous_audit_index, entry.index, entry.time)
+        self.check(link)
+        self.passed(link, int(self.in_time(entry.time)))
+        self.figures.add(entry.index, body)
+
+    def in_time(self, time: str) -> bool:
+        """Whether an audit of this time is of the range."""
+        return self.header.since <= time < self.header.until
+
+    def passed(self, last: Link, in_range: int) -> None:
+        """Audits that follow each other, up to this one, so many of them in the range."""
+        self.last = last
+        self.in_range += in_range
+
+    def check(self, link: Link) -> None:
+        """Whether an audit is the next one.
+
+        Raises
+        ------
+        Wrong : it does not follow the last one
+        """
+        number, previous = link.number, link.previous
+        if self.last is None:
             if (number == 1) != (previous is None):
                 raise Wrong(
-                    f"Entry {entry.index} says that it is audit {number} of the model and follows {previous}."
+                    f"Entry {link.index} says that it is audit {number} of the model and follows {previous}."
                 )
             # Of audits before the range the last one is shown, so that none at its beginning can be left out.
-            if number > 1 and entry.time >= header.since:
+            if number > 1 and link.time >= self.header.since:
                 raise Wrong(
-                    f"An audit is left out: entry {entry.index} is audit {number} of the model, and {number - 1} is not shown."
+                    f"An audit is left out: entry {link.index} is audit {number} of the model, and {number - 1} is not shown."
                 )
-        elif (number, previous) != (self._last.number + 1, self._last.index):
+        elif (number, previous) != (self.last.number + 1, self.last.index):
             raise Wrong(
-                f"An audit is left out: entry {entry.index} is audit {number} of the model and follows entry {previous};"
-                f" the one shown before it is audit {self._last.number}, entry {self._last.index}."
+                f"An audit is left out: entry {link.index} is audit {number} of the model and follows entry {previous};"
+                f" the one shown before it is audit {self.last.number}, entry {self.last.index}."
             )
-        self._last = _Last(number, entry.index, entry.time)
-        self.in_range += header.since <= entry.time < header.until
-        self.figures.add(entry.index, body)
 
     def export(self, entry: Entry) -> None:
         """The ledger's own entry of an export: of this one it must say what the bundle shows.
@@ -90,7 +114,7 @@ class AuditChain:
         said = read_body(entry, _EXPORT)
         if said.get("model") != header.model:
             return
-        last = self._last
+        last = self.last
         # Shown up to one that is after the range, or up to the model's last one: none at its end can be left out.
         index = None if last is None else last.index
         if last is not None and last.time >= header.until:

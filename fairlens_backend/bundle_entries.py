@@ -6,17 +6,20 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from fairlens_backend.audit_bodies import UNREADABLE, AuditBody, ShortBody
 from fairlens_backend.bundle_heads import HeadCheck
+from fairlens_backend.core.audit_notation import SHORT_VERSION
+from fairlens_backend.core.canonical_json import is_canonical
 from fairlens_backend.core.merkle import leaf_hash
 from fairlens_backend.core.signed_note import is_time
 from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.evidence_bundle import Head, Wrong
-from fairlens_backend.stated_figures import AuditBody
 
 AUDIT: Final = "AUDIT_COMPLETED"
+EXPORT: Final = "EVIDENCE_EXPORTED"
+KEY_ROTATED: Final = "KEY_ROTATED"
 ENTRY_VERSION: Final = 1
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""what reading JSON that somebody else wrote can end in"""
+END_OF_SHORT: Final = b'"type":"AUDIT_COMPLETED","version":2}'
 _END_OF_AUDIT: Final = b'"type":"AUDIT_COMPLETED","version":1}'
 
 
@@ -44,6 +47,21 @@ class AuditEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: AuditBody
 
 
+class ShortEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """The entry of an audit in the short notation; its keys stand in their order, so that it can be written again."""
+
+    body: ShortBody
+    index: int
+    salt: str
+    tenant: str
+    time: str
+    type: str
+    version: int
+
+
+AnyEntry = Entry | AuditEntry | ShortEntry
+
+
 class About(msgspec.Struct, frozen=True):
     """What entries of several types say of themselves, each where it has it."""
 
@@ -61,21 +79,27 @@ Body = TypeVar("Body")
 _LEAF: Final = msgspec.json.Decoder(_Leaf)
 _ENTRY: Final = msgspec.json.Decoder(Entry)
 _AUDIT: Final = msgspec.json.Decoder(AuditEntry)
+SHORT_DECODER: Final = msgspec.json.Decoder(ShortEntry)
 
 
-def read_entry(leaf: bytes) -> Entry | AuditEntry:
+def read_entry(leaf: bytes) -> AnyEntry:
     """What an entry's bytes say.
 
     Raises
     ------
     msgspec.DecodeError, UnicodeDecodeError, RecursionError : they are no entry (`UNREADABLE`)
     """
-    if leaf.endswith(_END_OF_AUDIT):
+    if leaf.endswith((_END_OF_AUDIT, END_OF_SHORT)):
         try:
-            return _AUDIT.decode(leaf)
+            return _AUDIT.decode(leaf) if leaf.endswith(_END_OF_AUDIT) else SHORT_DECODER.decode(leaf)
         except msgspec.ValidationError:
             pass  # not as audits are: what it is instead is said where it matters
     return _ENTRY.decode(leaf)
+
+
+def is_known(entry: AnyEntry) -> bool:
+    """Whether it is of a version that this verifier reads."""
+    return entry.version == ENTRY_VERSION or (entry.version == SHORT_VERSION and entry.type == AUDIT)
 
 
 def read_body(entry: Entry, decoder: msgspec.json.Decoder[Body]) -> Body:
@@ -119,7 +143,7 @@ class Walk:
     unsigned: int = 0
     """entries since the last head"""
 
-    def entry(self, stated: bytes, leaf: bytes, place: str, misplaced: Misplaced) -> Entry | AuditEntry:
+    def entry(self, stated: bytes, leaf: bytes, place: str, misplaced: Misplaced) -> AnyEntry:
         """The next entry: its hash, its index and its time are checked, and the tree grows by it.
 
         Parameters
@@ -140,9 +164,10 @@ class Walk:
             entry = read_entry(leaf)
         except UNREADABLE as error:
             raise Wrong(f"Entry {expected} ({place}) is no entry of a ledger: {error}.") from None
-        if entry.version != ENTRY_VERSION:
+        if not is_known(entry):
             raise Wrong(
-                f"Entry {expected} ({place}) is of version {entry.version}; this verifier reads version {ENTRY_VERSION}."
+                f"Entry {expected} ({place}) is of version {entry.version}; this verifier reads version {ENTRY_VERSION},"
+                f" and {SHORT_VERSION} of audits."
             )
         if entry.index != expected:
             raise misplaced(entry.index, expected)
@@ -154,6 +179,10 @@ class Walk:
             raise Wrong(
                 f"Entry {entry.index} ({place}) is dated back: {entry.time} is before {self.latest},"
                 " the time of what stands above it."
+            )
+        if not is_canonical(leaf):
+            raise Wrong(
+                f"Entry {entry.index} ({place}) is not spelled as canonical JSON, so readers could differ in what it says."
             )
         self.latest = entry.time
         self.fold.add_leaf(stated)

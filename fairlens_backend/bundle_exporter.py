@@ -25,6 +25,7 @@ from fairlens_backend.evidence_bundle import (
     head_line,
     header_line,
     hidden_line,
+    is_leaf,
     leaf_line,
 )
 from fairlens_backend.storage import ledger, ledger_events, ledger_heads, ledger_search
@@ -116,7 +117,7 @@ def export(
         "heads": file.heads,
         "lines": file.lines,
         "bytes": file.size,
-        "sha256": file.digest.hexdigest(),
+        "sha256": file.whole.hexdigest(),
         "tree_size": size,
         "index": closing,
     }
@@ -128,6 +129,9 @@ class _File:
     def __init__(self, write: Write) -> None:
         self._write = write
         self.digest = sha256()
+        """of the lines that are no entries"""
+        self.whole = sha256()
+        """of the file"""
         self.lines = self.heads = self.size = 0
         self.covered = 0
         """entries that the lines so far stand for"""
@@ -136,7 +140,9 @@ class _File:
         """One more line."""
         whole = content + b"\n"
         self._write(whole)
-        self.digest.update(whole)
+        self.whole.update(whole)
+        if not is_leaf(content):
+            self.digest.update(whole)
         self.lines += 1
         self.size += len(whole)
 

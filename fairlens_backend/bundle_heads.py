@@ -74,6 +74,10 @@ class HeadCheck:
                     f"The history was forked: two of the earlier heads are of {one.size} entries, and of different ones."
                 )
 
+    def cuts(self) -> frozenset[int]:
+        """The sizes of the tree at which it is compared with an earlier head."""
+        return frozenset(self._expected)
+
     def announce(self, key: str, size: int) -> None:
         """A new key that the last of `size` entries names: believed once a head that covers it is signed by one that is."""
         try:

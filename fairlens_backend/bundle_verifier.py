@@ -5,18 +5,25 @@ that is trusted and has the root of the entries before it; the model's audits fo
 states is what its counts give. It stops at the first thing that is wrong and says it in words.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Final
 
 from fairlens_backend.bundle_audits import AuditChain
-from fairlens_backend.bundle_entries import AUDIT, UNREADABLE, Entry, Walk, read_about, read_entry
+from fairlens_backend.bundle_entries import (
+    AUDIT,
+    EXPORT,
+    KEY_ROTATED,
+    Entry,
+    Walk,
+    read_about,
+)
 from fairlens_backend.bundle_heads import HeadCheck
+from fairlens_backend.bundle_runs import Run
+from fairlens_backend.bundle_verdict import Verdict, misplaced
 from fairlens_backend.core.signed_note import VerifierKey, is_time
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.evidence_bundle import (
-    FORMAT_VERSION,
+    READ_VERSIONS,
     START,
     End,
     Head,
@@ -30,40 +37,6 @@ from fairlens_backend.evidence_bundle import (
 )
 from fairlens_backend.stated_figures import FigureCheck
 
-EXPORT: Final = "EVIDENCE_EXPORTED"
-KEY_ROTATED: Final = "KEY_ROTATED"
-
-
-@dataclass
-class Verdict:
-    """What a verification found.
-
-    Parameters
-    ----------
-    finding : the first thing that is wrong, in words; None when nothing is
-    header : what the bundle is of; None when that could not be read
-    not_checked : what the bundle holds and could not be checked, each with what it would need
-    """
-
-    finding: str | None = None
-    header: Header | None = None
-    entries: int = 0
-    hidden: int = 0
-    audits: int = 0
-    heads: int = 0
-    timestamps: int = 0
-    cosignatures: int = 0
-    figures: int = 0
-    tree_size: int = 0
-    root: str = ""
-    last_head_time: str | None = None
-    not_checked: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return self.finding is None
-
 
 def verify(
     lines: Iterable[bytes],
@@ -72,7 +45,7 @@ def verify(
     *,
     intervals: bool = False,
 ) -> Verdict:
-    """Check a bundle.
+    """Check a bundle, line by line. `bundle_file.verify_file` does the same by chunks, on every core.
 
     Parameters
     ----------
@@ -85,16 +58,19 @@ def verify(
     ------
     ConfigurationError : the bundle holds timestamps, certificates were given, and the package that reads them is missing
     """
-    reading = _Reading(heads or HeadCheck(), list(keys), intervals)
-    try:
-        reading.read(iter(lines))
-    except Wrong as wrong:
-        reading.verdict.finding = wrong.message
-    return reading.finish()
+    reading = Reading(heads or HeadCheck(), keys, intervals=intervals)
+    return reading.verdict_of(lambda: reading.read(iter(lines)))
 
 
-class _Reading:
-    def __init__(self, heads: HeadCheck, keys: list[VerifierKey], intervals: bool) -> None:
+class Reading:
+    """A bundle as far as it was read, line by line or run by run.
+
+    Parameters
+    ----------
+    as `verify`
+    """
+
+    def __init__(self, heads: HeadCheck, keys: Sequence[VerifierKey], *, intervals: bool) -> None:
         self.verdict = Verdict()
         self.heads = heads
         self.keys = keys
@@ -102,37 +78,112 @@ class _Reading:
         self.fold = self.walk.fold
         self.figures = FigureCheck(intervals=intervals)
         self.chain: AuditChain | None = None
+        self.lines = 0
+        self._ended = False
+        self._digest = sha256()
+        self._covered = 0
+        """entries below the last head"""
+
+    def verdict_of(self, read: Callable[[], None]) -> Verdict:
+        """The verdict after reading: the first thing that is wrong, or nothing.
+
+        A figure counts as wrong at the head that covers its audit: before, it could be that of somebody else than the signer.
+        """
+        try:
+            try:
+                self.heads.trust(self.keys)
+                read()
+            except Wrong:
+                self.figures.compare()
+                self.figures.judge(self._covered)
+                raise
+        except Wrong as wrong:
+            self.verdict.finding = wrong.message
+        return self._finish()
 
     def read(self, lines: Iterator[bytes]) -> None:
         """Every line, until the first that is wrong."""
-        self.heads.trust(self.keys)
-        digest, number, ended = sha256(), 0, False
         for line in lines:
-            number += 1
-            if not line.endswith(b"\n"):
-                raise Wrong(f"The file is cut off: line {number} has no end.")
-            if ended:
-                raise Wrong(f"Line {number} stands after the end of the bundle.")
-            content = line[:-1]
-            if number == 1 and not content.startswith(START):
-                raise Wrong("The file is no evidence bundle: it does not begin as one.")
-            if content.endswith(b"\r"):
-                raise Wrong(
-                    "The file's line ends were changed, as by a mail program: ask for it again, as .gz."
-                )
-            if is_leaf(content):
-                self._leaf(content, number, lines)
-            else:
-                ended = self._line(content, number, digest.digest())
-            digest.update(line)
-        if number == 0:
+            self.line(line, lines)
+        self.end()
+
+    def line(self, line: bytes, rest: Iterator[bytes]) -> None:
+        """The next line.
+
+        Parameters
+        ----------
+        rest : the lines that follow, to say what became of one that is missing
+
+        Raises
+        ------
+        Wrong : it is wrong, or does not belong there
+        """
+        self.lines += 1
+        number = self.lines
+        if not line.endswith(b"\n"):
+            raise Wrong(f"The file is cut off: line {number} has no end.")
+        if self._ended:
+            raise Wrong(f"Line {number} stands after the end of the bundle.")
+        content = line[:-1]
+        if number == 1 and not content.startswith(START):
+            raise Wrong("The file is no evidence bundle: it does not begin as one.")
+        if content.endswith(b"\r"):
+            raise Wrong("The file's line ends were changed, as by a mail program: ask for it again, as .gz.")
+        if is_leaf(content):
+            self._leaf(content, number, rest)
+        else:
+            self._ended = self._line(content, number, self._digest.digest())
+        if self.of_every_line or not is_leaf(content):
+            self._digest.update(line)
+
+    @property
+    def of_every_line(self) -> bool:
+        """Whether the end's hash is of the entries' lines too."""
+        header = self.verdict.header
+        return header is not None and header.fairlens_evidence == 1
+
+    def run(self, run: Run, lines: Callable[[], bytes]) -> bool:
+        """Entries that were checked together; whether they fit what stands above. Where they do not, nothing is changed.
+
+        Parameters
+        ----------
+        lines : gives their bytes, where these are needed
+        """
+        chain, walk = self.chain, self.walk
+        if chain is None or self._ended or run.start != self.fold.size or run.first_time < walk.latest:
+            return False
+        if run.first is not None:
+            try:
+                chain.check(run.first)
+            except Wrong:
+                return False
+        if run.last is not None:
+            chain.passed(run.last, run.in_range)
+        self.fold.add_tiles(run.end, run.tiles)
+        walk.latest = run.last_time
+        walk.unsigned += run.end - run.start
+        self.lines += run.end - run.start
+        self.verdict.entries += run.end - run.start
+        self.heads.passed(self.fold)
+        if self.of_every_line:
+            self._digest.update(lines())
+        return True
+
+    def end(self) -> None:
+        """There are no more lines.
+
+        Raises
+        ------
+        Wrong : some are missing
+        """
+        if self.lines == 0:
             raise Wrong("The file is empty.")
-        if not ended:
+        if not self._ended:
             raise Wrong(
-                f"The file is cut off: after {number} lines, entry {self.fold.size - 1}, its end is missing."
+                f"The file is cut off: after {self.lines} lines, entry {self.fold.size - 1}, its end is missing."
             )
 
-    def finish(self) -> Verdict:
+    def _finish(self) -> Verdict:
         """The verdict, with what was counted on the way."""
         verdict = self.verdict
         verdict.audits = 0 if self.chain is None else self.chain.in_range
@@ -161,15 +212,18 @@ class _Reading:
             self._hidden(read, number)
         elif isinstance(read, Head):
             self.walk.head(read, f"line {number}")
+            self._covered = self.fold.size
+            self.figures.judge(self._covered)
         elif isinstance(read, End):
             self._end(read, number, above)
             return True
         return False
 
     def _header(self, header: Header) -> None:
-        if header.fairlens_evidence != FORMAT_VERSION:
+        if header.fairlens_evidence not in READ_VERSIONS:
+            known = " and ".join(map(str, READ_VERSIONS))
             raise Wrong(
-                f"The bundle is of version {header.fairlens_evidence}; this verifier reads version {FORMAT_VERSION}."
+                f"The bundle is of version {header.fairlens_evidence}; this verifier reads versions {known}."
             )
         if not (is_time(header.since) and is_time(header.until)):
             raise Wrong("Line 1 was altered: since and until are not spelled as times are.")
@@ -194,7 +248,7 @@ class _Reading:
     def _leaf(self, content: bytes, number: int, rest: Iterator[bytes]) -> None:
         stated, leaf = split_leaf(content, number)
         entry = self.walk.entry(
-            stated, leaf, f"line {number}", lambda index, expected: _misplaced(index, expected, number, rest)
+            stated, leaf, f"line {number}", lambda index, expected: misplaced(index, expected, number, rest)
         )
         self.verdict.entries += 1
         assert self.chain is not None
@@ -209,7 +263,8 @@ class _Reading:
                 self.heads.announce(str(about.verifier_key), self.fold.size)
 
     def _end(self, end: End, number: int, above: bytes) -> None:
-        self.figures.finish()
+        self.figures.compare()
+        self.figures.judge(self._covered)
         if self.chain is None or self.chain.closed is None:
             raise Wrong("The bundle has no entry of its own export, so audits at its end may be left out.")
         if self.chain.closed != self.fold.size - 1:
@@ -224,20 +279,3 @@ class _Reading:
                 f"A line that no signature covers was altered: {number - 1} lines with the hash {above.hex()} stand above"
                 f" the end, which says {end.lines} with {end.sha256}."
             )
-
-
-def _misplaced(index: int, expected: int, number: int, rest: Iterator[bytes]) -> Wrong:
-    """Whether an entry is doubled, out of order, or the one before it missing: what stands below tells."""
-    place = f"entry {index} stands in its place (line {number})"
-    if index < expected:
-        return Wrong(
-            f"Entry {index} is there twice, or after those that follow it: line {number}, where entry {expected} belongs."
-        )
-    for line in rest:
-        if is_leaf(line):
-            try:
-                if read_entry(split_leaf(line.rstrip(b"\n"), 0)[1]).index == expected:
-                    return Wrong(f"Entry {expected} is out of order: {place}, and it comes below.")
-            except (Wrong, *UNREADABLE):
-                continue
-    return Wrong(f"Entry {expected} is missing: {place}.")

@@ -4,7 +4,7 @@
 {"hidden":{"end":…,"hashes":[…]}}                entries that are not shown: the roots of the subtrees that tile them
 {"hash":"…","leaf":{…}}                          an entry, byte for byte as the ledger has it
 {"head":"…","attestations":[…]}                  the signed head of all entries up to here
-{"end":{"lines":…,"sha256":"…"}}                 of everything above
+{"end":{"lines":…,"sha256":"…"}}                 of what stands above and is no entry
 """
 
 import base64
@@ -17,7 +17,9 @@ import msgspec
 from fairlens_backend.core.merkle import HASH_BYTES
 from fairlens_backend.errors import FairLensError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+READ_VERSIONS: Final = (1, 2)
+"""In the first one the end is of every line, and in the second of those that are no entries: what these say is under signed heads."""
 START: Final = b'{"fairlens_evidence":'
 LEAF_START: Final = len('{"hash":"') + 2 * HASH_BYTES + len('","leaf":')
 """where in a line of an entry its bytes begin; they end before the last character"""
@@ -64,7 +66,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """How many lines stand above, and the SHA-256 of their bytes."""
+    """How many lines stand above, and the SHA-256 of those among them that are no entries."""
 
     lines: int
     sha256: str
@@ -127,7 +129,11 @@ def split_leaf(line: bytes, number: int) -> tuple[bytes, bytes]:
     try:
         if line[LEAF_START - 9 : LEAF_START] != b'","leaf":' or line[-1:] != b"}":
             raise ValueError
-        return bytes.fromhex(line[9 : LEAF_START - 9].decode()), line[LEAF_START:-1]
+        digits = line[9 : LEAF_START - 9].decode()
+        stated = bytes.fromhex(digits)
+        if stated.hex() != digits:  # in capitals: another spelling of the same hash
+            raise ValueError
+        return stated, line[LEAF_START:-1]
     except ValueError:
         raise Wrong(f"Line {number} was altered: it begins as an entry and is none.") from None
 

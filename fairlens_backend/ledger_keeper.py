@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fairlens_backend import __version__, config, key_providers, security_utils, telemetry
 from fairlens_backend.core.audit_evidence import audit_body
+from fairlens_backend.core.audit_notation import shortened
 from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, check_name, sign_note
 from fairlens_backend.errors import ConfigurationError, InvalidInput
 from fairlens_backend.storage import ledger, ledger_events, ledger_heads, ledger_search
@@ -106,6 +107,7 @@ def record_audit(
     ledger.lock()
     before = _audit_before(tenant, result["model"])
     body = audit_body(result, counts, record, __version__, before)
+    body = shortened(body) or body
     index = ledger.append("AUDIT_COMPLETED", tenant, body, now)
     return {"index": index, "tree_size": sign_head(now).tree_size}
 

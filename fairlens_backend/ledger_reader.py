@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fairlens_backend import telemetry
-from fairlens_backend.bundle_entries import UNREADABLE, AuditEntry, read_entry
+from fairlens_backend.audit_bodies import UNREADABLE
+from fairlens_backend.bundle_entries import AuditEntry, ShortEntry, read_entry
 from fairlens_backend.core.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
 from fairlens_backend.core.signed_note import VerifierKey, open_note, parse_checkpoint
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
@@ -235,7 +236,7 @@ def _figures_fault(entry: ledger.Entry) -> str | None:
         read = read_entry(entry.leaf)
     except UNREADABLE:
         return f"has an entry {entry.index} that cannot be read"
-    if not isinstance(read, AuditEntry):
+    if not isinstance(read, AuditEntry | ShortEntry):
         return f"has an entry {entry.index} that is no audit"
     check = FigureCheck()
     try:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from fairlens_backend import config, evidence_files, telemetry
 from fairlens_backend.bundle_audits import AuditChain
-from fairlens_backend.bundle_entries import AUDIT, AuditEntry, Entry, Walk, read_about
+from fairlens_backend.bundle_entries import AUDIT, AnyEntry, Walk, read_about
 from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.core.signed_note import VerifierKey
 from fairlens_backend.evidence_bundle import FORMAT_VERSION, Head, Header, Wrong
@@ -130,7 +130,7 @@ class Round:
         if entry.type == AUDIT:
             self._audit(entry, str(about.model))
 
-    def _audit(self, entry: Entry | AuditEntry, model: str) -> None:
+    def _audit(self, entry: AnyEntry, model: str) -> None:
         chain = self.chains.get((entry.tenant, model))
         if chain is None:
             whole = Header(FORMAT_VERSION, self.walk.heads.origin, entry.tenant, model, "", "9999", ())

@@ -1,73 +1,52 @@
 """Compares the figures that audits state with those that their count tables give, many audits at a time."""
 
-import math
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fairlens_backend.core.assessment import assess
-from fairlens_backend.core.counts import CountTable
-from fairlens_backend.core.figure_batches import Figure, Layout, Row, cells_of, figures
-from fairlens_backend.core.policy import Policy
-from fairlens_backend.errors import FairLensError
+from fairlens_backend.audit_bodies import (
+    COUNTS_VERSION,
+    AuditBody,
+    Counts,
+    Fault,
+    ShortBody,
+    StatedOf,
+    layout_of,
+    misstated,
+)
+from fairlens_backend.audit_kinds import Kind, Kinds, ShortAudits
+from fairlens_backend.core.audit_notation import FIGURE_UNITS
+from fairlens_backend.core.columns import SCORE_UNKNOWN
+from fairlens_backend.core.figure_batches import Figure, Layout, cells_of, figures
 from fairlens_backend.evidence_bundle import Wrong
+from fairlens_backend.stated_intervals import interval_faults
 
 AT_ONCE: Final = 2_000
-COUNTS_VERSION: Final = 1
 TOLERANCE: Final = 1e-12
 """Between two machines the last bits of a division may differ; figures that differ by more were not computed from these counts."""
-RECOMPUTED: Final = ("lower", "upper", "p_value")
+_UNKNOWN_TRUTH: Final = 2
+
+FloatArray = npt.NDArray[np.float64]
 
 
-class Counts(msgspec.Struct, frozen=True):
-    """The count table of an audit's entry."""
+@dataclass(frozen=True)
+class _Statement:
+    """What audits of one layout that state the same figures state: NaN where they state no value or no sign.
 
-    version: int
-    attributes: tuple[str, ...]
-    rows: list[Row]
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What an audit was computed with."""
-
-    policy: dict[str, Any]
-    protected_attributes: tuple[str, ...]
-    reference_groups: dict[str, str]
-    seed: int
-    n_resamples: int
-
-
-class Stated(msgspec.Struct, frozen=True):
-    """A figure as an audit states it."""
-
-    attribute: str | None
-    metric: str
-    basis: str
-    value: float | None
-    signed: float | None
-    lower: float | None
-    upper: float | None
-    p_value: float | None
-
-
-class AuditBody(msgspec.Struct, frozen=True):
-    """The body of an AUDIT_COMPLETED entry, as far as it is checked.
-
-    A check that was computed elsewhere has neither counts nor settings, and states no labelled_size.
+    Parameters
+    ----------
+    shape : attribute, metric and basis of each figure
+    places : of the audits among those of the layout, shape (n_audits,)
+    value, signed : shape (n_audits, n_figures)
     """
 
-    audit_id: str
-    model: str
-    sample_size: int
-    counts: Counts | None
-    figures: list[Stated]
-    model_audit_number: int
-    previous_audit_index: int | None
-    labelled_size: int | None = None
-    settings: Settings | None = None
+    shape: Sequence[StatedOf]
+    places: npt.NDArray[np.int64]
+    value: FloatArray
+    signed: FloatArray
 
 
 class FigureCheck:
@@ -76,9 +55,10 @@ class FigureCheck:
     Parameters
     ----------
     intervals : whether intervals and p-values are recomputed too, by the whole engine: about 40 ms an audit
+    kinds : those that were seen before
     """
 
-    def __init__(self, *, intervals: bool = False) -> None:
+    def __init__(self, *, intervals: bool = False, kinds: Kinds | None = None) -> None:
         self.recomputed = 0
         """figures compared so far"""
         self.of_rows = 0
@@ -87,44 +67,70 @@ class FigureCheck:
         """audits that were computed elsewhere, and stored without counts"""
         self.uncounted = 0
         """figures that these state all the same"""
+        self.kinds = kinds or Kinds()
         self._intervals = intervals
-        self._waiting: dict[Layout, list[tuple[int, AuditBody]]] = {}
+        self._long: dict[Layout, list[tuple[int, AuditBody]]] = {}
+        self._short: dict[Kind, ShortAudits] = {}
         self._n_waiting = 0
+        self._fault: Fault | None = None
 
-    def add(self, index: int, body: AuditBody) -> None:
+    def add(self, index: int, body: AuditBody | ShortBody, kind: Kind | None = None) -> None:
         """One more audit.
+
+        Parameters
+        ----------
+        kind : of a body of version 2, where the caller has asked `kinds` for it already
 
         Raises
         ------
-        Wrong : this audit, or one before it, states what its counts do not give
+        Wrong : its settings, its table or its sizes are none that an audit has
         """
-        if body.counts is None:
+        if isinstance(body, ShortBody):
+            kind = kind or self.kinds.of(index, body)
+            if kind not in self._short:
+                self._short[kind] = ShortAudits()
+            self._short[kind].add(index, body, whole=self._intervals)
+        elif body.counts is None:
             self.without_counts += 1
             self.uncounted += sum(one.value is not None for one in body.figures)
             return
-        settings = body.settings
-        if settings is None:
-            raise Wrong(f"Entry {index} has counts and no settings.")
-        least = settings.policy.get("min_group_size")
-        if type(least) is not int or not settings.protected_attributes:
-            raise Wrong(f"Entry {index}: its settings lack min_group_size or any protected attribute.")
-        rows = body.counts.rows
-        total, labelled = _sizes(index, body.counts)
-        if (total, labelled) != (body.sample_size, body.labelled_size):
-            raise _wrong(
-                index, "its sizes", f"{body.sample_size} and {body.labelled_size}", f"{total} and {labelled}"
-            )
-        layout = Layout(
-            body.counts.attributes,
-            tuple(sorted({row[0] for row in rows})),
-            settings.protected_attributes,
-            tuple(settings.reference_groups.items()),
-            least,
-        )
-        self._waiting.setdefault(layout, []).append((index, body))
+        else:
+            layout = _long_layout(index, body, body.counts)
+            self._long.setdefault(layout, []).append((index, body))
         self._n_waiting += 1
         if self._n_waiting >= AT_ONCE:
-            self.finish()
+            self.compare()
+
+    def count(self, recomputed: int, of_rows: int, without_counts: int, uncounted: int) -> None:
+        """What another check counted of other audits."""
+        self.recomputed += recomputed
+        self.of_rows += of_rows
+        self.without_counts += without_counts
+        self.uncounted += uncounted
+
+    def compare(self) -> None:
+        """Compare what still waits, and remember the first audit that states what its counts do not give."""
+        long, short = self._long, self._short
+        self._long, self._short, self._n_waiting = {}, {}, 0
+        faults = [] if self._fault is None else [self._fault]
+        for layout, some in long.items():
+            faults += self._compare_long(layout, some)
+        tables: dict[tuple[Layout, tuple[int, ...]], list[Kind]] = {}
+        for kind in short:
+            tables.setdefault((kind.layout, kind.bins), []).append(kind)
+        for (layout, bins), kinds in tables.items():
+            faults += self._compare_short(layout, bins, {kind: short[kind] for kind in kinds})
+        self._fault = min(faults, key=lambda fault: fault[0], default=None)
+
+    def judge(self, size: int) -> None:
+        """Say what is wrong with the figures of the entries below `size`, of those that were compared.
+
+        Raises
+        ------
+        Wrong : the first audit that states what its counts do not give
+        """
+        if self._fault is not None and self._fault[0] < size:
+            raise self._fault[1]
 
     def finish(self) -> None:
         """Compare what still waits.
@@ -133,62 +139,122 @@ class FigureCheck:
         ------
         Wrong : the first audit that states what its counts do not give
         """
-        waiting, self._waiting, self._n_waiting = self._waiting, {}, 0
-        faults = [fault for layout, some in waiting.items() for fault in self._compare(layout, some)]
-        if faults:
-            raise min(faults, key=lambda fault: fault[0])[1]
+        self.compare()
+        if self._fault is not None:
+            raise self._fault[1]
 
-    def _compare(self, layout: Layout, some: Sequence[tuple[int, AuditBody]]) -> list[tuple[int, Wrong]]:
+    def _compare_long(self, layout: Layout, some: Sequence[tuple[int, AuditBody]]) -> list[Fault]:
+        indexes = [index for index, _ in some]
         try:
             made = list(
                 figures(layout, cells_of(layout, [body.counts.rows for _, body in some if body.counts]))
             )
         except (ValueError, IndexError, OverflowError) as error:
-            return [(some[0][0], Wrong(f"Entry {some[0][0]}: its count table cannot be read: {error}."))]
+            return [(indexes[0], Wrong(f"Entry {indexes[0]}: its count table cannot be read: {error}."))]
         # Audits of one layout state the same figures in the same order, nearly always: those are compared as columns.
-        alike: dict[tuple[tuple[str | None, str, str], ...], list[int]] = {}
+        alike: dict[tuple[StatedOf, ...], list[int]] = {}
         for place, (_, body) in enumerate(some):
             shape = tuple([(one.attribute, one.metric, one.basis) for one in body.figures])
             alike.setdefault(shape, []).append(place)
-        faults = []
+        stated = []
         for shape, places in alike.items():
-            faults += self._compare_alike(shape, [some[place] for place in places], made, np.array(places))
+            value, signed = (
+                np.array([[getattr(one, name) for one in some[place][1].figures] for place in places], float)
+                for name in ("value", "signed")
+            )  # None becomes NaN
+            stated.append(_Statement(shape, np.array(places), value, signed))
+        faults = self._compare(indexes, made, stated)
         if self._intervals and not faults:
-            for index, body in some:
-                _compare_intervals(index, body)
+            faults = interval_faults(some)
         return faults
 
-    def _compare_alike(
-        self,
-        shape: Sequence[tuple[str | None, str, str]],
-        some: Sequence[tuple[int, AuditBody]],
-        made: Sequence[Figure],
-        places: npt.NDArray[np.int64],
-    ) -> list[tuple[int, Wrong]]:
-        known = {(one.attribute, one.metric): one for one in made}
-        faults = []
-        for column, (attribute, metric, basis) in enumerate(shape):
-            stated = [body.figures[column] for _, body in some]
-            if basis != "counts":
-                self.of_rows += sum(one.value is not None for one in stated)
-                continue
-            one = known.pop((attribute or "", metric), None)
-            if one is None:
-                faults.append(
-                    (some[0][0], Wrong(f"Entry {some[0][0]}: its counts give no {metric} of {attribute}."))
-                )
-                continue
-            what = f"{metric} of {attribute}"
-            faults += _differing(some, what, [each.value for each in stated], one.value[places])
-            faults += _differing(
-                some, f"{what} (signed)", [each.signed for each in stated], one.signed[places]
+    def _compare_short(
+        self, layout: Layout, bins: Sequence[int], kinds: Mapping[Kind, ShortAudits]
+    ) -> list[Fault]:
+        indexes = [index for of_kind in kinds.values() for index in of_kind.indexes]
+        n = np.concatenate([of_kind.numbers("n") for of_kind in kinds.values()])
+        n = n.reshape(len(indexes), len(layout.groups), 2, 3, len(bins))
+        sizes = np.concatenate([of_kind.numbers("sizes") for of_kind in kinds.values()]).reshape(-1, 2)
+        faults = _size_faults(indexes, sizes, n)
+        if len(bins) > 1 or SCORE_UNKNOWN not in bins:
+            cells = np.zeros((*n.shape[:4], SCORE_UNKNOWN + 1), dtype=np.int64)
+            cells[..., list(bins)] = n
+            n = cells
+        stated, start = [], 0
+        for kind, of_kind in kinds.items():
+            places = np.arange(start, start + len(of_kind.indexes))
+            start += len(of_kind.indexes)
+            numbers = (
+                _spread(of_kind.numbers("value"), kind.valued, (len(places), len(kind.shape))),
+                _spread(of_kind.numbers("signed"), kind.with_sign, (len(places), len(kind.shape))),
             )
-            self.recomputed += len(some)
-        for one in known.values():
-            faults += _differing(
-                some, f"{one.metric} of {one.attribute}", [None] * len(some), one.value[places]
-            )
+            stated.append(_Statement(kind.shape, places, *numbers))
+        faults += self._compare(indexes, list(figures(layout, n)), stated)
+        if self._intervals and not faults:
+            faults = interval_faults([one for of_kind in kinds.values() for one in of_kind.whole])
         return faults
+
+    def _compare(
+        self, indexes: Sequence[int], made: Sequence[Figure], stated: Iterable[_Statement]
+    ) -> list[Fault]:
+        """What audits of one layout state, with what their tables give: the first fault of each statement, and of all."""
+        column = {(one.attribute, one.metric): i for i, one in enumerate(made)}
+        said = np.full((2, len(indexes), len(made)), np.nan)
+        faults = []
+        for one in stated:
+            first = indexes[int(one.places[0])]
+            places: dict[int, int] = {}
+            for i, (attribute, metric, basis) in enumerate(one.shape):
+                place = column.get((attribute or "", metric))
+                if basis != "counts":
+                    self.of_rows += int(np.count_nonzero(~np.isnan(one.value[:, i])))
+                elif place is None or place in places:
+                    wrong = Wrong(f"Entry {first}: its counts give no {metric} of {attribute}.")
+                    faults.append((first, wrong))
+                else:
+                    places[place] = i
+            here, there = np.ix_(one.places, np.array([*places], dtype=np.int64)), [*places.values()]
+            said[0][here], said[1][here] = one.value[:, there], one.signed[:, there]
+            self.recomputed += len(places) * len(one.places)
+        given = np.array(
+            [[one.value for one in made], [one.signed for one in made]], dtype=np.float64
+        ).reshape(2, len(made), len(indexes))
+        return faults + _differing(indexes, made, said, given.transpose(0, 2, 1))
+
+
+def _spread(
+    numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64], shape: tuple[int, int]
+) -> FloatArray:
+    """Figures as version 2 states them, each at its place; NaN elsewhere."""
+    made = np.full(shape, np.nan)
+    made[:, places] = numbers.reshape(shape[0], len(places)) / FIGURE_UNITS
+    return made
+
+
+def _size_faults(
+    indexes: Sequence[int], said: npt.NDArray[np.int64], n: npt.NDArray[np.int64]
+) -> list[Fault]:
+    """The first audit that says other sizes than its table adds up to."""
+    counted = np.column_stack([n.sum(axis=(1, 2, 3, 4)), n[:, :, :, :_UNKNOWN_TRUTH].sum(axis=(1, 2, 3, 4))])
+    wrong = np.flatnonzero((said != counted).any(axis=1))
+    if not len(wrong):
+        return []
+    first = min(wrong.tolist(), key=lambda one: indexes[one])
+    words = ("{} and {}".format(*row) for row in (said[first], counted[first]))
+    return [(indexes[first], misstated(indexes[first], "its sizes", *words))]
+
+
+def _long_layout(index: int, body: AuditBody, counts: Counts) -> Layout:
+    if body.settings is None:
+        raise Wrong(f"Entry {index} has counts and no settings.")
+    groups = sorted({row[0] for row in counts.rows})
+    layout = layout_of(index, body.settings, counts.attributes, groups)
+    total, labelled = _sizes(index, counts)
+    if (total, labelled) != (body.sample_size, body.labelled_size):
+        raise misstated(
+            index, "its sizes", f"{body.sample_size} and {body.labelled_size}", f"{total} and {labelled}"
+        )
+    return layout
 
 
 def _sizes(index: int, counts: Counts) -> tuple[int, int]:
@@ -211,52 +277,20 @@ def _sizes(index: int, counts: Counts) -> tuple[int, int]:
 
 
 def _differing(
-    some: Sequence[tuple[int, AuditBody]], what: str, said: list[float | None], given: npt.NDArray[np.float64]
-) -> list[tuple[int, Wrong]]:
-    """The first audit whose statement is not what its counts give."""
-    numbers = np.array(said, dtype=np.float64)  # None becomes NaN
-    right = np.abs(numbers - given) <= TOLERANCE * np.maximum(1.0, np.abs(given))
-    wrong = np.flatnonzero(~(right | (np.isnan(numbers) & np.isnan(given))))
-    if not len(wrong):
+    indexes: Sequence[int], made: Sequence[Figure], said: FloatArray, given: FloatArray
+) -> list[Fault]:
+    """The first audit whose statement is not what its counts give; both of shape (2: value and sign, n_audits, n_figures)."""
+    right = np.abs(said - given) <= TOLERANCE * np.maximum(1.0, np.abs(given))
+    wrong = ~(right | (np.isnan(said) & np.isnan(given)))
+    places = np.flatnonzero(wrong.any(axis=(0, 2)))
+    if not len(places):
         return []
-    first = int(wrong[0])
-    value = float(given[first])
-    return [(some[first][0], _wrong(some[first][0], what, said[first], None if np.isnan(value) else value))]
-
-
-def _compare_intervals(index: int, body: AuditBody) -> None:
-    settings = body.settings
-    if settings is None:  # without counts, of which `add` has made sure
-        return
-    try:
-        made = assess(
-            CountTable.from_dict(msgspec.to_builtins(body.counts)),
-            settings.protected_attributes,
-            settings.reference_groups,
-            Policy(**settings.policy),
-            seed=settings.seed,
-            n_resamples=settings.n_resamples,
-        )
-    except (FairLensError, TypeError) as error:
-        raise Wrong(f"Entry {index}: its audit cannot be computed anew: {error}.") from error
-    for stated in body.figures:
-        if stated.basis != "counts":
-            continue
-        figure = made["attributes"][stated.attribute][stated.metric]
-        given = {**(figure["confidence_interval"] or {}), "p_value": figure["p_value"]}
-        for name in RECOMPUTED:
-            said, found = getattr(stated, name), given.get(name)
-            # Limits are rounded to 1e-9, so two machines may round a half to different sides.
-            if not _equal(said, math.nan if found is None else found, 2e-9):
-                raise _wrong(index, f"{name} of {stated.metric} of {stated.attribute}", said, found)
-
-
-def _equal(said: float | None, given: float, tolerance: float) -> bool:
-    if said is None or math.isnan(given):
-        return said is None and math.isnan(given)
-    return abs(said - given) <= tolerance * max(1.0, abs(given))
-
-
-def _wrong(index: int, what: str, said: object, given: object) -> Wrong:
-    words = ["nothing" if one is None else str(one) for one in (said, given)]
-    return Wrong(f"Entry {index}: it states {words[0]} for {what}; its counts give {words[1]}.")
+    place = min(places.tolist(), key=lambda one: indexes[one])
+    figure = int(np.flatnonzero(wrong[:, place].any(axis=0))[0])
+    sign = int(not wrong[0, place, figure])
+    what = f"{made[figure].metric} of {made[figure].attribute}" + " (signed)" * sign
+    words = (
+        None if np.isnan(one) else float(one)
+        for one in (said[sign, place, figure], given[sign, place, figure])
+    )
+    return [(indexes[place], misstated(indexes[place], what, *words))]

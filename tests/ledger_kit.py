@@ -8,6 +8,7 @@ import numpy as np
 
 from fairlens_backend import ledger_keeper, telemetry
 from fairlens_backend.core.assessment import assess
+from fairlens_backend.core.audit_notation import spelled_out
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.storage import ledger
 from fairlens_backend.storage.session import unit_of_work
@@ -52,6 +53,11 @@ def audit(
     record = {"record_id": f"rec-{name}", "hash_value": "0" * 64, "audit_sha256": "1" * 64}
     with unit_of_work():
         return int(ledger_keeper.record_audit(tenant, result, counts, record, at(minutes))["index"])
+
+
+def body_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """The body of an entry, of an audit in the long notation."""
+    return spelled_out(entry["body"]) if entry["version"] == 2 else dict(entry["body"])
 
 
 def other(minutes: float, model: str = "other", tenant: str = "globex") -> int:

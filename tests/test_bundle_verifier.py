@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fairlens_backend import bundle_exporter, bundle_verifier, key_providers, ledger_keeper
 from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.bundle_verifier import Verdict
+from fairlens_backend.core.audit_notation import shortened
 from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.core.cosignature import WitnessKey, cosign
 from fairlens_backend.core.merkle import leaf_hash
@@ -21,7 +22,7 @@ from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.evidence_bundle import Attestation, end_line, head_line, leaf_line, split_leaf
 from fairlens_backend.storage import ledger, ledger_heads
 from fairlens_backend.storage.session import read_snapshot
-from tests.ledger_kit import at, audit, other
+from tests.ledger_kit import at, audit, body_of, other
 
 Lines = list[bytes]
 
@@ -48,11 +49,20 @@ def checked(
 def closed(lines: Lines) -> Lines:
     """The lines with an end that fits them: a forger writes that anew too."""
     above = lines[:-1]
-    return [*above, end_line(len(above), sha256(b"".join(above)).digest()) + b"\n"]
+    told = [line for line in above if not line.startswith(b'{"hash"')]
+    return [*above, end_line(len(above), sha256(b"".join(told)).digest()) + b"\n"]
+
+
+@pytest.fixture(params=["short", "long"])
+def notation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How audits are written: as now, and as they were by earlier versions."""
+    if request.param == "long":
+        monkeypatch.setattr(ledger_keeper, "shortened", lambda _: None)
+    return str(request.param)
 
 
 @pytest.fixture
-def history(database: Any) -> None:
+def history(database: Any, notation: str) -> None:
     """Sixteen audits of the model, every seven minutes, among the audits of another model and events of another tenant."""
     for i in range(16):
         audit(i * 7, seed=i % 4)
@@ -76,7 +86,7 @@ def test_an_untouched_bundle_is_right(bundle: Lines) -> None:
     assert verdict.entries + verdict.hidden == verdict.tree_size == 16 + 16 + 6 + 1
     # Of each attribute 12 metrics need no score and no history, and the crossing has one.
     shown = [json.loads(split_leaf(line[:-1], 0)[1]) for line in bundle if line.startswith(b'{"hash"')]
-    stated = [one["body"]["figures"] for one in shown if one["type"] == "AUDIT_COMPLETED"]
+    stated = [body_of(one)["figures"] for one in shown if one["type"] == "AUDIT_COMPLETED"]
     assert verdict.figures == sum(figure["basis"] == "counts" for figures in stated for figure in figures)
 
 
@@ -100,7 +110,7 @@ def test_of_an_unknown_model_there_is_no_bundle(history: None) -> None:
         exported(100, 10)
 
 
-def test_intervals_and_p_values_too(database: Any) -> None:
+def test_intervals_and_p_values_too(database: Any, notation: str) -> None:
     """With the whole engine also the limits of the intervals and the p-values are computed anew."""
     audit(5, n_resamples=200, seed=3)
     lines = exported(0, 100)
@@ -154,9 +164,22 @@ def test_a_removed_entry_is_missing(bundle: Lines) -> None:
 
 
 def rewritten(lines: Lines, line: int, change: Callable[[dict[str, Any]], object]) -> Lines:
-    """An entry with other content, and its hash made anew beside it."""
+    """An entry with other content, and its hash made anew beside it; what is changed is an audit's long notation."""
     entry = json.loads(split_leaf(lines[line][:-1], 0)[1])
+    short = entry["version"] == 2
+    if short:
+        entry |= {"body": body_of(entry), "version": 1}
     change(entry)
+    if short and entry["version"] == 1:
+        try:
+            body = shortened(entry["body"])
+        except (
+            LookupError,
+            TypeError,
+            IndexError,
+        ):  # what cannot be said in the short one is said in the long one
+            body = None
+        entry |= {"body": body, "version": 2} if body else {}
     leaf = canonical_json(entry)
     return closed([*lines[:line], leaf_line(leaf, leaf_hash(leaf)) + b"\n", *lines[line + 1 :]])
 
@@ -191,7 +214,12 @@ def audit_changed(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, "is of version 2; this verifier reads version 1"),
+        ({"version": 3}, "is of version 3; this verifier reads version 1, and 2 of audits"),
+        (
+            {"version": 2, "type": "USER_CHANGED"},
+            "is of version 2; this verifier reads version 1, and 2 of audits",
+        ),
+        ({"version": 2, "body": {"model": "hiring"}}, "no AUDIT_COMPLETED as this verifier knows it"),
         ({"time": "2026-03-02T00:35:00.000000z"}, "is not spelled as times are"),
         ({"time": "2026-03-02T00:35Z"}, "is not spelled as times are"),
         ({"time": "2026-03-02T00:75:00.000000Z"}, "is not spelled as times are"),
@@ -219,7 +247,7 @@ def test_a_closing_entry_of_another_form(bundle: Lines, change: dict[str, Any]) 
 )  # fmt: skip
 @pytest.mark.parametrize("intervals", [False, True])
 def test_a_row_outside_the_count_table(
-    bundle: Lines, column: int, value: int, words: str, intervals: bool
+    bundle: Lines, notation: str, column: int, value: int, words: str, intervals: bool
 ) -> None:
     """A cell that no table has would be counted for the next group, or for the audit beside it: it is named with its audit."""
 
@@ -227,6 +255,8 @@ def test_a_row_outside_the_count_table(
         entry["body"]["counts"]["rows"][0][column] = value
 
     found = audit_changed(bundle, outside, intervals=intervals)
+    if notation == "short" and column == 4:
+        words = "`int` >= 0"
     assert f"Entry {index_at(bundle, place(bundle, 4))}" in found and words in found
 
 

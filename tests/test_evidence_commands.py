@@ -47,7 +47,7 @@ def test_a_packed_file_and_a_key_in_a_file(
     file, keys, head = tmp_path / "evidence.gz", tmp_path / "key.txt", tmp_path / "head.txt"
     keys.write_text(key + "\n")
     assert export(file) == 0
-    assert gzip.decompress(file.read_bytes()).startswith(b'{"fairlens_evidence":1')
+    assert gzip.decompress(file.read_bytes()).startswith(b'{"fairlens_evidence":2')
     capsys.readouterr()
     assert (
         cli.main(["verify", str(file), "--key", str(keys), "--keep-head", str(head), "--format", "json"]) == 0

@@ -19,13 +19,15 @@ from fairlens_backend.storage import ledger as storage_ledger
 from fairlens_backend.storage.session import read_snapshot
 from tests import independent_verifier, ledger_kit
 from tests.ledger_kit import at, audit, other
-from tests.test_bundle_verifier import Lines, closed, exported, key, resigned, rewritten, tampered
+from tests.test_bundle_verifier import Lines, closed, exported, key, notation, resigned, rewritten, tampered
+
+__all__ = ["notation"]
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence-format.md"
 
 
 @pytest.fixture
-def ledger(database: Any) -> None:
+def ledger(database: Any, notation: str) -> None:
     """Twelve audits of the model, every seven minutes, among events of others."""
     for i in range(12):
         audit(i * 7, seed=i)
@@ -208,7 +210,9 @@ def odd_audit(seed: int, n_resamples: int = 0) -> tuple[dict[str, Any], dict[str
     return counts, assess(table, reference_groups=declared, n_resamples=n_resamples)
 
 
-def test_figures_of_odd_tables_are_right_for_both(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_of_odd_tables_are_right_for_both(
+    database: Any, notation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the page says of groups and of the reference group gives the engine's figures, and their absence."""
     monkeypatch.setattr(ledger_kit, "assessed", odd_audit)
     for seed in range(40):
@@ -217,7 +221,7 @@ def test_figures_of_odd_tables_are_right_for_both(database: Any, monkeypatch: py
     values = [
         one["value"]
         for line in entries(lines, "AUDIT_COMPLETED")
-        for one in json.loads(lines[line])["leaf"]["body"]["figures"]
+        for one in ledger_kit.body_of(json.loads(lines[line])["leaf"])["figures"]
         if one["metric"] == "disparate_impact_ratio"
     ]
     assert len(values) == 80 and 10 < values.count(None) < 70

@@ -27,6 +27,7 @@ from fairlens_backend.storage import ledger, ledger_heads, session
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from tests.core.test_merkle import mth
 from tests.core.test_signed_note import PUBLIC
+from tests.ledger_kit import body_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -129,7 +130,7 @@ def test_an_audits_entry_is_under_a_head_of_the_same_unit_of_work(database: None
     assert answer["evidence"]["ledger"] == {"index": 0, "tree_size": 1}
     (page,) = ledger_reader.entries("acme", 0, None)["items"]
 
-    body = json.loads(page["leaf"])["body"]
+    body = body_of(json.loads(page["leaf"]))
     assert CountTable.from_dict(body["counts"]) == table
     assert (body["audit_id"], body["record_id"], body["record_hash"]) == (
         answer["audit_id"], answer["record_id"], answer["evidence"]["hash"],

@@ -9,13 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from fairlens_backend import config, ledger_keeper, ledger_reader, self_check, trend_analyzer, window_auditor
-from fairlens_backend.bundle_entries import read_entry
 from fairlens_backend.core.merkle import leaf_hash
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.storage import ledger
 from fairlens_backend.storage.session import current_session, is_postgresql, read_snapshot, unit_of_work
 from tests.ingest_kit import register
-from tests.ledger_kit import at, audit, other
+from tests.ledger_kit import at, audit, body_of, other
 
 HOUR = timedelta(hours=1)
 
@@ -69,7 +68,7 @@ def test_an_untouched_ledger_is_right(history: None) -> None:
     with read_snapshot():
         size = ledger.size()
         leaves = [json.loads(one.leaf) for one in ledger.entries(0, size)]
-    stated = [one["body"]["figures"] for one in leaves if one["type"] == "AUDIT_COMPLETED"]
+    stated = [body_of(one)["figures"] for one in leaves if one["type"] == "AUDIT_COMPLETED"]
     assert (found["status"], found["entries"], found["audits"]) == ("ok", size, 12)
     assert found["figures"] == sum(figure["basis"] == "counts" for figures in stated for figure in figures)
 
@@ -208,11 +207,9 @@ def test_a_record_is_checked_by_the_same_code(database: Any, monkeypatch: pytest
         (entry,) = ledger.entries(index, index + 1)
     record = {"record_id": "rec-hiring-5", "tenant": "acme", "audit_sha256": "1" * 64}
     assert ledger_reader.fault_of_record(record, "0" * 64) is None
-    body: Any = read_entry(entry.leaf).body
-    figure = next(one for one in body.figures if one.basis == "counts" and one.value)
-    told = str(figure.value).encode()
-    assert entry.leaf.count(b'"value":' + told) >= 1
-    forged = entry.leaf.replace(b'"value":' + told, b'"value":0.123456', 1)
+    told = json.loads(entry.leaf)["body"]["figures"]["value"][0]  # in units of 10⁻¹²
+    assert entry.leaf.count(b'"value":[%d,' % told) == 1
+    forged = entry.leaf.replace(b'"value":[%d,' % told, b'"value":[123456000000,', 1)
     nodes = "UPDATE ledger_entries SET leaf = :leaf, nodes = :nodes WHERE leaf_index = :i"
     tampered(nodes, leaf=forged, nodes=leaf_hash(forged), i=index)
     fault = ledger_reader.fault_of_record(record, "0" * 64)

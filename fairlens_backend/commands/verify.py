@@ -7,7 +7,7 @@ on standard output; 2 the file or an argument cannot be read, standard error say
 import argparse
 import gzip
 import json
-from collections.abc import Iterator
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from fairlens_backend.commands.export_evidence import read_head
 from fairlens_backend.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from fairlens_backend.bundle_verifier import Verdict
+    from fairlens_backend.bundle_verdict import Verdict
 
 NAME = "verify"
 HELP = "check a file of export-evidence with the public key"
@@ -71,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(wanted: argparse.Namespace) -> int:
     """Check it; 0 or 1."""
+    from fairlens_backend.bundle_file import verify_file
     from fairlens_backend.bundle_heads import HeadCheck
-    from fairlens_backend.bundle_verifier import verify
     from fairlens_backend.core.cosignature import parse_witness_key
     from fairlens_backend.core.signed_note import parse_key
 
@@ -84,7 +84,15 @@ def run(wanted: argparse.Namespace) -> int:
     )
     bar = Bar()
     try:
-        verdict = verify(_lines(wanted.file, bar), keys, heads, intervals=wanted.intervals)
+        verdict = verify_file(
+            wanted.file, keys, heads, intervals=wanted.intervals, progress=bar if bar.shown else None
+        )
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidInput(
+            f"{wanted.file} is damaged: it cannot be unpacked ({error}).", field="FILE"
+        ) from error
+    except OSError as error:
+        raise InvalidInput(f"{wanted.file} cannot be read ({error.strerror}).", field="FILE") from error
     finally:
         bar.clear()
     if wanted.keep_head and verdict.ok and heads.last_note:
@@ -144,21 +152,3 @@ def _bytes(path: Path, option: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{option}: {path} cannot be read ({error.strerror}).", field=option) from error
-
-
-def _lines(path: Path, bar: Bar) -> Iterator[bytes]:
-    """The lines of the file, unpacked where it is packed."""
-    try:
-        total = path.stat().st_size
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            with gzip.GzipFile(fileobj=raw) if packed else raw as file:
-                for line in file:
-                    if bar.shown:
-                        bar(raw.tell(), total)
-                    yield line
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise InvalidInput(f"{path} is damaged: it cannot be unpacked ({error}).", field="FILE") from error
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read ({error.strerror}).", field="FILE") from error

@@ -3,11 +3,12 @@
 import json
 from typing import Any, Final
 
+import msgspec
 import rfc8785
 
 from fairlens_backend.errors import InvalidInput
 
-__all__ = ["canonical_json"]
+__all__ = ["canonical_json", "has_long_number", "is_canonical"]
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 _LEAST_PLAIN: Final = 1e-4
@@ -37,6 +38,59 @@ def canonical_json(value: Any) -> bytes:
         return _ENCODE(value).encode() if _is_plain(value) else _spell(value).encode()
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise InvalidInput(f"The record has no canonical JSON: {error}", expected="JSON") from error
+
+
+def is_canonical(text: bytes) -> bool:
+    """Whether bytes are the one spelling of the JSON that they are.
+
+    Examples
+    --------
+    >>> is_canonical(b'{"a":1.5,"b":[]}'), is_canonical(b'{"b":[],"a":1.5}'), is_canonical(b'{"a":1.50,"b":[]}')
+    (True, False, False)
+    """
+    odd: list[str] = []
+    try:
+        value = _decoder(odd).decode(text)
+        # msgspec spells all but these as RFC 8785 does, and forty times as fast.
+        alike = text.isascii() or not text.translate(None, _SORTED_ALIKE)
+        if alike and not odd and _SORTED(value) == text and not (has_long_number(text) and _has_large(value)):
+            return True
+        return canonical_json(json.loads(text)) == text
+    except (ValueError, RecursionError, InvalidInput):
+        return False
+
+
+_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
+_SORTED_ALIKE: Final = bytes(range(0xEE))
+"""what UTF-8 has below U+E000, where the order of code points is that of UTF-16 units"""
+
+
+_DIGITS: Final = bytes(0x30 if 0x30 <= one <= 0x39 else one for one in range(256))
+
+
+def has_long_number(text: bytes) -> bool:
+    """Whether as many digits stand side by side somewhere as the first integer has that JSON does not keep exactly."""
+    return b"0" * 16 in text.translate(_DIGITS)
+
+
+def _has_large(value: Any) -> bool:
+    if type(value) is int:
+        return not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+    if type(value) is dict:
+        return any(map(_has_large, value.values()))
+    return type(value) is list and any(map(_has_large, value))
+
+
+def _decoder(odd: list[str]) -> msgspec.json.Decoder[Any]:
+    """Reads JSON, and keeps the fractions that msgspec may spell in another way than ECMAScript."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not _LEAST_PLAIN <= abs(value) < _MOST_PLAIN or value.is_integer():
+            odd.append(text)
+        return value
+
+    return msgspec.json.Decoder(float_hook=number)
 
 
 def _is_plain(value: Any) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fairlens_backend.core.audit_view import CROSS
 from fairlens_backend.core.audit_views import MAX_CROSSINGS
-from fairlens_backend.core.columns import CELL_SHAPE, CELLS
+from fairlens_backend.core.columns import CELL_SHAPE, CELLS, SCORE_UNKNOWN
 from fairlens_backend.core.labels import UNKNOWN, canonical_label
 from fairlens_backend.core.metrics import METRICS, GroupRates, Metric
 from fairlens_backend.core.reference_group import MIN_SHARE
@@ -23,6 +23,7 @@ __all__ = ["Figure", "Layout", "Row", "figures"]
 Row = tuple[tuple[str, ...], int, int, int, int, str]
 """a cell of a count table as it is written: [group, ŷ, y, score bin, n, score units]"""
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 MEASURED: Final = tuple(metric for metric in METRICS if "history" not in metric.needs)
 
@@ -53,8 +54,8 @@ class Figure:
 
     attribute: str
     metric: str
-    value: npt.NDArray[np.float64]
-    signed: npt.NDArray[np.float64]
+    value: FloatArray
+    signed: FloatArray
 
 
 def cells_of(layout: Layout, tables: Sequence[Sequence[Row]]) -> IntArray:
@@ -78,34 +79,78 @@ def figures(layout: Layout, n: IntArray) -> Iterator[Figure]:
 
     Parameters
     ----------
-    n : as of `cells_of`
+    n : as of `cells_of`; of tables without any score the last axis may be of length 1
 
     Source: STATISTICS sections 1 and 2; each metric is computed by the engine's own `compute`.
     """
     declared = dict(layout.references)
+    whole = _Tables.of(n)
     kept: list[tuple[str, ...]] = [(name,) for name in layout.protected]
     kept += list(combinations(layout.protected, 2))[:MAX_CROSSINGS]
     for names in kept:
-        labels, marginal = _marginal(layout, n, names)
+        labels, tables = _marginal(layout, whole, names)
         known = np.array([UNKNOWN not in label for label in labels], dtype=np.bool_)
         scope = "attribute" if len(names) == 1 else "crossing"
         reference = np.full(len(n), -1, dtype=np.int64)
         if scope == "attribute":
-            reference = _references(labels, marginal, known, declared.get(names[0]), layout.least)
-        for metric in MEASURED:
-            if metric.scope == scope:
-                value, signed = _measure(metric, marginal, known, reference, layout.least)
-                yield Figure(CROSS.join(names), metric.name, value, signed)
+            reference = _references(labels, tables.n, known, declared.get(names[0]), layout.least)
+        metrics = [metric for metric in MEASURED if metric.scope == scope]
+        measured: dict[str, tuple[FloatArray, FloatArray]] = {}
+        for needs in dict.fromkeys(_needs(metric) for metric in metrics):
+            alike = [metric for metric in metrics if _needs(metric) == needs]
+            measured |= _measure(alike, tables, tables.sizes(*needs), known, reference, layout.least)
+        for metric in metrics:
+            value, signed = measured[metric.name]
+            yield Figure(CROSS.join(names), metric.name, value, signed)
 
 
-def _marginal(layout: Layout, n: IntArray, names: tuple[str, ...]) -> tuple[list[tuple[str, ...]], IntArray]:
+@dataclass(frozen=True)
+class _Tables:
+    """Count tables as metrics read them: by decision and truth, and the scored rows of known truth by truth and bin."""
+
+    n: IntArray
+    scored: IntArray | None
+
+    @classmethod
+    def of(cls, n: IntArray) -> "_Tables":
+        """From cells, shape (n_audits, n_groups, 2, 3, 11 or 1)."""
+        if n.shape[4] == 1:
+            return cls(n[..., 0], None)
+        scored = n[..., :2, :SCORE_UNKNOWN].sum(axis=2)
+        return cls(n.sum(axis=4), scored if scored.any() else None)
+
+    def sizes(self, truth: bool, score: bool) -> IntArray:
+        """The rows of each group that have what a metric needs, shape (n_audits, n_groups)."""
+        if score:
+            none = np.zeros(self.n.shape[:2], dtype=np.int64)
+            return none if self.scored is None else self.scored.sum(axis=(2, 3))
+        return self.n[..., :2].sum(axis=(2, 3)) if truth else self.n.sum(axis=(2, 3))
+
+    def some(self, rows: IntArray, groups: IntArray) -> GroupRates:
+        """The rates of some groups in some audits."""
+        n, scored = self.n, self.scored
+        if len(rows) < len(n):
+            n, scored = n[rows], None if scored is None else scored[rows]
+        if len(groups) < n.shape[1]:
+            n, scored = n[:, groups], None if scored is None else scored[:, groups]
+        return GroupRates(n, scored)
+
+
+def _marginal(
+    layout: Layout, whole: _Tables, names: tuple[str, ...]
+) -> tuple[list[tuple[str, ...]], _Tables]:
     columns = [layout.attributes.index(name) for name in names]
     of_group = [tuple(group[i] for i in columns) for group in layout.groups]
     labels = sorted(set(of_group))
-    summed = np.zeros((len(n), len(labels), *CELL_SHAPE), dtype=np.int64)
-    for i, label in enumerate(of_group):
-        summed[:, labels.index(label)] += n[:, i]
-    return labels, summed
+    place = {label: i for i, label in enumerate(labels)}
+
+    def summed(n: IntArray) -> IntArray:
+        made = np.zeros((len(n), len(labels), *n.shape[2:]), dtype=np.int64)
+        for i, label in enumerate(of_group):
+            made[:, place[label]] += n[:, i]
+        return made
+
+    return labels, _Tables(summed(whole.n), None if whole.scored is None else summed(whole.scored))
 
 
 def _references(
@@ -117,8 +162,8 @@ def _references(
         return np.full(len(n), labels.index(wanted) if wanted in labels else -1, dtype=np.int64)
     if not labels:  # of audits of nothing
         return np.full(len(n), -1, dtype=np.int64)
-    sizes = n.sum(axis=(2, 3, 4))
-    rates = np.nan_to_num(GroupRates(n.sum(axis=4)).selection, nan=-1.0)
+    sizes = n.sum(axis=(2, 3))
+    rates = np.nan_to_num(GroupRates(n).selection, nan=-1.0)
     candidates = np.broadcast_to(known, sizes.shape)
     for enough in (sizes >= MIN_SHARE * sizes.sum(axis=1, keepdims=True), sizes >= least):
         fewer = candidates & enough
@@ -129,37 +174,43 @@ def _references(
     return np.where(candidates.any(axis=1), candidates.argmax(axis=1), -1)
 
 
+def _needs(metric: Metric) -> tuple[bool, bool]:
+    """Whether it counts only rows of known truth, and only those with a score."""
+    return "truth" in metric.needs, "score" in metric.needs
+
+
 def _measure(
-    metric: Metric, n: IntArray, known: BoolArray, reference: IntArray, least: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The metric of each audit among the groups that are large enough; NaN where the engine gives no value."""
-    used = n[:, :, :, :2] if "truth" in metric.needs else n
-    used = used[..., :10] if "score" in metric.needs else used
-    large = (used.sum(axis=(2, 3, 4)) >= least) & known
-    value, signed = np.full(len(n), np.nan), np.full(len(n), np.nan)
+    metrics: Sequence[Metric],
+    tables: _Tables,
+    sizes: IntArray,
+    known: BoolArray,
+    reference: IntArray,
+    least: int,
+) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Value and sign of metrics that count the same rows, among the groups that are large enough; NaN where the engine gives none."""
+    large = (sizes >= least) & known
+    found = {metric.name: (np.full(len(sizes), np.nan), np.full(len(sizes), np.nan)) for metric in metrics}
     pattern = np.column_stack([large, reference])
-    left = np.arange(len(n))
-    while len(
-        left
-    ):  # audits in which the same groups take part against the same one, together; mostly that is all
+    left = np.arange(len(sizes))
+    # Audits in which the same groups take part against the same one, together; mostly that is a few patterns.
+    while len(left):
         first = pattern[left[0]]
         taking, chosen = np.flatnonzero(first[:-1]), int(first[-1])
         alike = (pattern[left] == first).all(axis=1)
         rows, left = left[alike], left[~alike]
-        if not _computable(metric, taking, chosen, used[rows]):
-            continue
-        some = n[rows][:, taking]
+        any_used = bool(sizes[rows].any())
         place = int(np.searchsorted(taking, chosen)) if chosen in taking else -1
-        rates = GroupRates(some.sum(axis=4), some[..., :2, :10].sum(axis=2))
-        computed = metric.compute(rates, place)
-        value[rows], signed[rows] = computed.value, computed.signed
-    return value, signed
+        rates = tables.some(rows, taking)
+        for metric in metrics:
+            if any_used and _computable(metric, taking, chosen):
+                computed = metric.compute(rates, place)
+                value, signed = found[metric.name]
+                value[rows], signed[rows] = computed.value, computed.signed
+    return found
 
 
-def _computable(metric: Metric, taking: IntArray, chosen: int, used: IntArray) -> bool:
+def _computable(metric: Metric, taking: IntArray, chosen: int) -> bool:
     """Whether enough groups take part, the reference group among them where one is needed."""
-    if not used.any():
-        return False
     if metric.compared == "people":
         return len(taking) > 0
     return len(taking) >= 2 and (metric.compared != "reference" or chosen in taking)

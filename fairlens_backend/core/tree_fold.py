@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fairlens_backend.core.merkle import EMPTY_ROOT, Node, node_hash
 from fairlens_backend.errors import InvalidInput
 
-__all__ = ["TreeFold", "tiles"]
+__all__ = ["TreeFold", "tile_hashes", "tiles"]
 
 
 def tiles(start: int, end: int) -> list[Node]:
@@ -29,6 +29,30 @@ def tiles(start: int, end: int) -> list[Node]:
         found.append((level, start >> level))
         start += 1 << level
     return found
+
+
+def tile_hashes(start: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """The roots of the subtrees of `tiles(start, start + len(leaves))`, by the hashes of their leaves.
+
+    Examples
+    --------
+    >>> from fairlens_backend.core.merkle import leaf_hash
+    >>> a, b, c = (leaf_hash(text) for text in (b"a", b"b", b"c"))
+    >>> tile_hashes(1, [a, b, c]) == [a, node_hash(b, c)]
+    True
+    """
+    left: list[bytes] = []
+    right: list[bytes] = []
+    row = list(leaves)
+    while row:
+        if start % 2:  # its sibling stands before all of these
+            left.append(row.pop(0))
+            start += 1
+        if len(row) % 2:
+            right.append(row.pop())
+        row = [node_hash(*pair) for pair in zip(row[::2], row[1::2], strict=True)]
+        start //= 2
+    return left + right[::-1]
 
 
 class TreeFold:
