@@ -60,6 +60,7 @@ class Subject:
         """
         columns = self.declared.get("columns") or {}
         favourable = self.declared.get("favourable") or {}
+        unfavourable = self.declared.get("unfavourable") or {}
         decision = decision or columns.get("decision")
         required = {
             "columns.decision": (decision, "the name of a column"),
@@ -84,6 +85,8 @@ class Subject:
             id=columns.get("id"),
             missing_values=tuple(self.declared.get("missing_values") or ()),
             definitions=parse_groups(self.declared.get("group_definitions") or {}, "group_definitions"),
+            unfavourable=tuple(unfavourable.get("decision") or ()) or None,
+            truth_unfavourable=tuple(unfavourable.get("truth") or ()) or None,
         )
 
     @property

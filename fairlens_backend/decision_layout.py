@@ -40,6 +40,9 @@ class Layout:
     """columns that metrics on rows (9, 10, 17) compare people by; none when only counts are wanted"""
     definitions: Mapping[str, GroupDefinition] = field(default_factory=dict)
     """which values of a protected attribute make one group; without one each value is its own"""
+    unfavourable: tuple[Any, ...] | None = None
+    """of single decisions the other labels that there are; None where every other label is unfavourable"""
+    truth_unfavourable: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         parts = {"decision": self.decision, "truth": self.truth, "score": self.score}

@@ -1,6 +1,5 @@
 """Decisions as a model's declarations read them: favourable or not, which group, which cell. Values are coded once and kept."""
 
-import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -11,8 +10,11 @@ import numpy.typing as npt
 
 from fairlens_backend.core.columns import TRUTH_UNKNOWN, cell_of
 from fairlens_backend.core.enrich.attribute_groups import AttributeGroups
+from fairlens_backend.core.label_words import FAVOURABLE, UNFAVOURABLE, LabelWords, label_digest
 from fairlens_backend.core.labels import UNKNOWN, canonical_label, matching
 from fairlens_backend.decision_layout import Layout
+
+__all__ = ["Coder", "label_digest"]
 
 MAX_REMEMBERED: Final = 20_000  # values of one column
 _NO_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,9 +23,15 @@ _NO_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class _Memory:
     """What the values of one column were coded as. It is replaced and never emptied: other threads read it meanwhile."""
 
-    def __init__(self, code: Callable[[list[Any]], Sequence[Any]]) -> None:
-        self._code = code
+    def __init__(self, code: Callable[[list[Any]], Sequence[Any]], words: LabelWords | None = None) -> None:
+        self._code, self._words = code, words
         self._known: dict[tuple[type, Hashable], Any] = {}
+        self._odd: frozenset[tuple[type, Hashable]] = frozenset()
+
+    def odd(self, values: Sequence[Any]) -> list[int]:
+        """The places of coded values of which the model says neither that they are favourable nor that they are not."""
+        odd = self._odd
+        return [i for i, value in enumerate(values) if (value.__class__, value) in odd] if odd else []
 
     def coded(self, values: Sequence[Any]) -> list[Any]:
         """The code of each value; with its type: True, 1 and 1.0 are one key of a dict, and not one label."""
@@ -35,10 +43,16 @@ class _Memory:
         every = {(value.__class__, value) for value in values}
         new = [key for key in every if key not in known]
         if len(known) + len(new) > MAX_REMEMBERED:
-            self._known = known = {}
-            new = list(every)
+            self._known, self._odd = {}, frozenset()
+            known, new = self._known, list(every)
+        if self._words is not None:
+            self._odd |= {key for key in new if self._is_odd(key[1], self._words)}
         known.update(zip(new, self._code([value for _, value in new]), strict=True))
         return [known[value.__class__, value] for value in values]
+
+    @staticmethod
+    def _is_odd(value: Any, words: LabelWords) -> bool:
+        return canonical_label(value) is not None and words.meaning(value) not in (FAVOURABLE, UNFAVOURABLE)
 
 
 class Coder:
@@ -70,11 +84,15 @@ class Coder:
             name: one for name, one in (normalised or {}).items() if name not in layout.definitions
         }
         self._cleaned = cleaned
-        self.favourable_labels = frozenset(
-            label_digest(value) for value in layout.truth_favourable or layout.favourable
+        self.decision_words = LabelWords(layout.favourable, layout.unfavourable)
+        own = layout.truth_favourable or layout.truth_unfavourable
+        self.truth_words = (
+            LabelWords(layout.truth_favourable or layout.favourable, layout.truth_unfavourable)
+            if own
+            else self.decision_words
         )
-        self._decisions = _Memory(self._decide)
-        self._truths = _Memory(self._judge)
+        self._decisions = _Memory(self._decide, self.decision_words)
+        self._truths = _Memory(self._judge, self.truth_words)
         self._labels = {name: _Memory(partial(self._grouped, name)) for name in layout.protected}
         self._missing = layout.missing_values
 
@@ -94,6 +112,15 @@ class Coder:
         if truth is not None:
             y = np.array(self._truths.coded(truth), dtype=np.int64)
         return cell_of(decision, y, score)
+
+    def odd_labels(
+        self, label: Sequence[Any], truth: Sequence[Any] | None
+    ) -> list[tuple[str, LabelWords, list[int]]]:
+        """Of what `cells` has coded the labels that are neither favourable nor known not to be: field, words and places."""
+        found = [("prediction.label", self.decision_words, self._decisions.odd(label))]
+        if truth is not None:
+            found.append(("ground_truth", self.truth_words, self._truths.odd(truth)))
+        return [one for one in found if one[2]]
 
     def groups(self, values: dict[str, Sequence[Any]]) -> tuple[npt.NDArray[np.int64], list[tuple[str, ...]]]:
         """The group of each decision, as places in the list of those that occur.
@@ -147,12 +174,6 @@ class Coder:
             labels = list(self.normalised[name].groups(kept, _NO_DAY))
         known = [UNKNOWN if label is None else label for label in labels]
         return known if self._cleaned is None else [self._cleaned(name, label) for label in known]
-
-
-def label_digest(value: Any) -> bytes:
-    """16 bytes that are equal for labels that `core.labels.matching` takes as one: 1, "1", 1.0 and true."""
-    label = {"true": "1", "false": "0"}.get(_text(value), _text(value))
-    return hashlib.blake2b(label.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _text(value: Any) -> str:

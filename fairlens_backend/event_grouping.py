@@ -54,8 +54,8 @@ def of(tenant: str, model: str, version: str | None, now: datetime | None = None
 
 
 def truth_of(series: Series, label: bytes) -> int:
-    """Whether a label, by its digest, is favourable for the decisions of a series."""
-    return int(label in _of_series(series).coder.favourable_labels)
+    """What a label, by its digest, means for the decisions of a series: one of the meanings of `label_words`."""
+    return _of_series(series).coder.truth_words.of_digest(label)
 
 
 def group_of(

@@ -1,6 +1,7 @@
 """Bodies of events, read into columns: one event, a list, or a table; what cannot be read is set aside, the rest is kept."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -76,11 +77,12 @@ class Decisions:
 
 @dataclass
 class Read:
-    """What a body held."""
+    """What a body held; `odd` how many labels of a field nobody declared, and which count as unfavourable."""
 
     n: int
     decisions: list[Decisions] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    odd: Counter[str] = field(default_factory=Counter)
 
 
 def read_events(body: bytes) -> Read:

@@ -4,6 +4,7 @@ What is not as expected, and what cannot be tokenised, becomes a dead letter, to
 says `event_grouping`, what happens to personal data and absent attributes `event_enricher`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fairlens_backend import config, event_grouping, late_refusals, letter_sealer, telemetry
+from fairlens_backend import config, event_grouping, label_warnings, late_refusals, letter_sealer, telemetry
 from fairlens_backend.core.enrich.pii_finder import suspicious
 from fairlens_backend.core.labels import UNKNOWN
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
@@ -44,7 +45,8 @@ def ingest(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     -------
     dict
         event_ids: of those that were taken, in order, seen before or not; queued: how many are new; duplicates: how many
-        were seen before, or erased, which are not taken again; rejected: index and errors of those that are dead letters now
+        were seen before, or erased, which are not taken again; rejected: index and errors of those that are dead letters now;
+        where there are some, warnings: field, n_events and message, of labels that nobody declared
 
     Raises
     ------
@@ -92,7 +94,8 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     -------
     dict
         joined: labels that changed a count; unchanged: the same label again; waiting: kept until the decision comes;
-        expired: of decisions whose row was purged or erased
+        expired: of decisions whose row was purged or erased; where there are some, undeclared: labels that the model does not
+        declare, which are not joined; and warnings as of `ingest`
 
     Raises
     ------
@@ -107,9 +110,11 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     last = dict(zip(event_ids.digests_of(sender.tenant, ids), digests, strict=True))
     submission = Submission(now, truth_of, labels=Labels(list(last), list(last.values())))
     ingest_writer.write(submission)
-    counted = {name: submission.outcome.count(name) for name in ("joined", "unchanged", "waiting", "expired")}
+    said = Counter(submission.outcome)
+    counted: dict[str, Any] = {name: said[name] for name in ("joined", "unchanged", "waiting", "expired")}
+    counted["joined"] += said["odd"]
     telemetry.log("LABELS_TAKEN", tenant=sender.tenant, by=sender.name, joined=counted["joined"])
-    return counted
+    return counted | label_warnings.of({"label": said["odd"]}, said["undeclared"])
 
 
 def _raise_first(refused: Sequence[Refused]) -> None:
@@ -153,6 +158,7 @@ def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
             {"index": one.index, "errors": one.errors}
             for one in sorted(read.refused, key=lambda one: one.index)
         ],
+        **label_warnings.of(read.odd),
     }
 
 
@@ -167,7 +173,7 @@ def _parts(sender: Sender, read: Read, now: datetime, enricher: Enricher) -> lis
             known = not suspicious(some.model) and not suspicious(some.version or "")
             unknown.append((some, error if known else NotFound("There is no such model.", field="model_id")))
             continue
-        part = _columns(sender, some, grouping, enricher, read.refused, now)
+        part = _columns(sender, some, grouping, enricher, read, now)
         if part is not None:
             parts.append(part)
     if unknown and len(unknown) == len(read.decisions) and not read.refused:
@@ -184,7 +190,7 @@ def _columns(
     some: Decisions,
     grouping: Grouping,
     enricher: Enricher,
-    refused: list[Refused],
+    read: Read,
     now: datetime,
 ) -> EventColumns | None:
     n, coder = len(some.event_id), grouping.coder
@@ -208,6 +214,11 @@ def _columns(
     scores = np.array([np.nan if one is None else one for one in some.score or [None] * n], dtype=np.float64)
     truth = None if some.truth is None or not any(one is not None for one in some.truth) else some.truth
     cells = coder.cells(some.label, truth, scores)
+    for field, words, places in coder.odd_labels(some.label, truth):
+        if words.closed:
+            wrong |= {i: {"field": field, "message": label_warnings.UNDECLARED} for i in places}
+        else:
+            read.odd[field] += len(places)
     codes, groups = coder.groups(values)
     details = enriched.details
     if enricher.privacy.proxies:
@@ -219,7 +230,7 @@ def _columns(
     ids = some.event_id
     kept = np.ones(n, dtype=bool)
     if wrong:
-        refused += [Refused(some.index[i], [errors], some.event(i)) for i, errors in wrong.items()]
+        read.refused += [Refused(some.index[i], [errors], some.event(i)) for i, errors in wrong.items()]
         kept[list(wrong)] = False
         at_us, cells, scores, codes = at_us[kept], cells[kept], scores[kept], codes[kept]
         ids = [event_id for i, event_id in enumerate(ids) if i not in wrong]

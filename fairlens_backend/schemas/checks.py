@@ -1,11 +1,12 @@
 """What a check of a model is asked with: declarations of columns, evaluations, submissions, trends."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from fairlens_backend.core.group_definitions import parse_groups
+from fairlens_backend.core.label_words import label_digest
 from fairlens_backend.schemas._base import NAME_PATTERN, NO_NUL, Body, Cursor, Label, Limit, PageQuery, Query
 
 MAX_EVALUATED_ROWS = 200_000
@@ -62,6 +63,13 @@ class Favourable(Body):
     """Which labels are the favourable ones: approved, hired, released, Low risk."""
 
     decision: list[Label] = Field(min_length=1, max_length=100)
+    truth: list[Label] | None = Field(None, min_length=1, max_length=100)
+
+
+class Unfavourable(Body):
+    """Which labels are the other ones, where those that there are can be named."""
+
+    decision: list[Label] | None = Field(None, min_length=1, max_length=100)
     truth: list[Label] | None = Field(None, min_length=1, max_length=100)
 
 
@@ -168,6 +176,12 @@ class RegisterRequest(Declarations):
         Literal["hiring", "lending", "healthcare", "criminal_justice", "content_recommendation"] | None
     ) = None
     description: Annotated[str, Field(max_length=2000)] | None = None
+    unfavourable: Unfavourable | None = Field(
+        None,
+        description="single decisions: the labels that are not favourable. An event with any other label is set aside, and a"
+        " late label that is any other is not joined; left out: every other label counts as unfavourable, with a warning where"
+        " it is not a customary opposite of a favourable one",
+    )
     normalise_groups: bool | None = Field(
         None,
         description="single decisions: words and codes of sex, race and age are brought to groups, spelled as the reference"
@@ -183,6 +197,17 @@ class RegisterRequest(Declarations):
     metadata: dict[str, Any] | None = Field(
         None, description="whatever else the owner wants to keep beside it, up to 65,536 characters as JSON"
     )
+
+    @model_validator(mode="after")
+    def check_classes(self) -> Self:
+        """Refuse a label that is favourable and unfavourable."""
+        for part in ("decision", "truth"):
+            mine = getattr(self.favourable, part, None) or getattr(self.favourable, "decision", None) or []
+            other = getattr(self.unfavourable, part, None) or []
+            both = {label_digest(one) for one in mine} & {label_digest(one) for one in other}
+            if both:
+                raise ValueError(f"must not name a label in favourable.{part} and in unfavourable.{part}")
+        return self
 
     @field_validator("metadata")
     @classmethod

@@ -39,9 +39,10 @@ MAX_BATCH: Final = (
 _AT_ONCE: Final = 300
 _READ_AT_ONCE: Final = 4000
 _POSITION: Final = 2**event_ids.POSITION_BITS - 1
+_ODD: Final = 2
 
 TruthOf = Callable[[Series, bytes], int]
-"""1 when a label, by its digest, is favourable in a series, else 0."""
+"""1 when a label, by its digest, is favourable in a series, 0 when it is not; 2 counts as 0 and is told apart; -1 is no label there."""
 
 
 @dataclass
@@ -104,7 +105,8 @@ def write(parts: Sequence[EventColumns], truth_of: TruthOf, now: datetime) -> No
 
 
 def join(digests: Sequence[bytes], labels: Sequence[bytes], truth_of: TruthOf) -> list[str]:
-    """Give decisions their true outcome; for each id "joined", "unchanged", "expired" (its row was purged) or "waiting".
+    """Give decisions their true outcome; for each id "joined", "unchanged", "expired" (its row was purged), "waiting",
+    "undeclared" (it is no label of the model), or "odd" (joined as unfavourable, though nobody said that it is).
 
     An id may stand there once. The rows are read and worked on as one array for some hundred batches: row by row the same
     took 3 times as long.
@@ -137,8 +139,10 @@ def join(digests: Sequence[bytes], labels: Sequence[bytes], truth_of: TruthOf) -
         for key in set(keys) - truths.keys():
             truths[key] = truth_of(series[key[0]], key[1])
         old = block.cells[cells_at]
-        new = _with_truth(old, np.array([truths[key] for key in keys], dtype=np.int32))
-        outcome[chosen] = np.where(new != old, "joined", "unchanged")
+        said = np.array([truths[key] for key in keys], dtype=np.int32)
+        new = np.where(said < 0, old, _with_truth(old, said % _ODD))
+        outcome[chosen] = np.where(new != old, np.where(said == _ODD, "odd", "joined"), "unchanged")
+        outcome[chosen[said < 0]] = "undeclared"
         moves = np.flatnonzero(new != old)
         if len(moves):
             block.put(row[moves], cells_at[moves], new[moves])
@@ -225,8 +229,8 @@ def _piece(part: EventColumns, numbers: Any, waiting: dict[bytes, bytes], truth_
     kept = _kept(part.digests, part.fresh)
     if waiting:
         for i, digest in enumerate(kept):
-            if digest in waiting:
-                cells[i] = _with_truth(cells[i], truth_of(part.series, waiting[digest]))
+            if digest in waiting and (said := truth_of(part.series, waiting[digest])) >= 0:
+                cells[i] = _with_truth(cells[i], said % _ODD)
     arrays = part.at_us[part.fresh], part.scores[part.fresh], cells
     if part.details is None:
         return _Piece(kept, *arrays)
