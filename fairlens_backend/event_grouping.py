@@ -8,14 +8,17 @@ from typing import Any, Final
 
 import msgspec
 
-from fairlens_backend import audit_runner, privacy_keeper, telemetry
+from fairlens_backend import audit_runner, config, privacy_keeper, telemetry
 from fairlens_backend.audit_runner import Subject
 from fairlens_backend.core.enrich.attribute_groups import AttributeGroups
+from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.event_coding import Coder
 from fairlens_backend.event_enricher import Enricher
 from fairlens_backend.storage.count_series import Series
+from fairlens_backend.storage.session import current_session
 
 MAX_KEPT: Final = 256
+_READ: Final = "groupings"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Grouping:
     keep_features: bool
 
 
-_kept: OrderedDict[tuple[str, str, str], tuple[Any, Grouping]] = OrderedDict()
+_kept: OrderedDict[tuple[str, ...], tuple[Any, Grouping]] = OrderedDict()
 
 
 def of(tenant: str, model: str, version: str | None, now: datetime | None = None) -> Grouping:
@@ -43,7 +46,7 @@ def of(tenant: str, model: str, version: str | None, now: datetime | None = None
     declared = msgspec.json.encode(subject.declared, order="sorted").decode()
     # Of the switches those that say which labels are personal.
     state = (declared, privacy.token_key_version, tuple(sorted(privacy.personal_fields.items())))
-    key = (tenant, model, subject.version)
+    key = _key(tenant, model, subject.version)
     known = _kept.get(key)
     if known is None or known[0] != state:
         known = (state, _made(subject, Enricher(tenant, privacy)))
@@ -76,8 +79,23 @@ def group_of(
 
 
 def _of_series(series: Series) -> Grouping:
-    known = _kept.get((series.tenant, series.model, series.version))
-    return known[1] if known is not None else of(series.tenant, series.model, series.version)
+    """How the version is read now: once a transaction from what it declares, since whoever sends a label names no model, and
+    what was kept of it may be as old as the last event of it that this process took."""
+    read = current_session().info.setdefault(_READ, {})
+    if series not in read:
+        try:
+            read[series] = of(series.tenant, series.model, series.version)
+        except (NotFound, InvalidInput):
+            known = _kept.get(_key(series.tenant, series.model, series.version))
+            if known is None:
+                raise
+            read[series] = known[1]  # the label's sender cannot help what the model no longer says
+    found: Grouping = read[series]
+    return found
+
+
+def _key(tenant: str, model: str, version: str) -> tuple[str, ...]:
+    return (config.current().sqlalchemy_url, tenant, model, version)
 
 
 def _made(subject: Subject, enricher: Enricher) -> Grouping:
