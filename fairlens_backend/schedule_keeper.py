@@ -19,14 +19,20 @@ OVERDUE_S: Final = 300.0
 COUNTED_BEHIND: Final = 1_000
 
 
-def get_schedule(tenant: str, model: str, now: datetime) -> dict[str, Any]:
-    """When and how a model is audited, with what its schedule leaves to the server's settings filled in."""
+def get_schedule(tenant: str, model: str, now: datetime | None = None) -> dict[str, Any]:
+    """When and how a model is audited, with what its schedule leaves to the server's settings filled in.
+
+    Here and below, where `now` is None it is the time that all servers agree on, by which the audits go too.
+    """
+    now = now or schedules.common_time()
     with read_snapshot():
         _require_known(tenant, model)
         return _as_dict(model, schedules.find(tenant, model), now)
 
 
-def put_schedule(tenant: str, model: str, wanted: ScheduleRequest, by: str, now: datetime) -> dict[str, Any]:
+def put_schedule(
+    tenant: str, model: str, wanted: ScheduleRequest, by: str, now: datetime | None = None
+) -> dict[str, Any]:
     """Set a model's schedule, whole.
 
     Another cron line or time zone counts from now on. What was missed by the old one is not made up for by the new one, nor
@@ -38,7 +44,7 @@ def put_schedule(tenant: str, model: str, wanted: ScheduleRequest, by: str, now:
     InvalidInput : a cron line, a time zone or a limit that is not possible, attributes or a version that a registered model
         does not have
     """
-    given = _columns(wanted)
+    now, given = now or schedules.common_time(), _columns(wanted)
     schedule_settings.require_possible(tenant, model, wanted)
     zone = wanted.time_zone or ("UTC" if wanted.cron else config.current().audit_time_zone)
     timetable = Timetable(wanted.cron or config.current().audit_cron, zone)
@@ -60,8 +66,9 @@ def put_schedule(tenant: str, model: str, wanted: ScheduleRequest, by: str, now:
     return found
 
 
-def reset_schedule(tenant: str, model: str, by: str, now: datetime) -> dict[str, Any]:
+def reset_schedule(tenant: str, model: str, by: str, now: datetime | None = None) -> dict[str, Any]:
     """Let the server's settings say again when a model is audited; nothing changes where they do already."""
+    now = now or schedules.common_time()
     with unit_of_work():
         _require_known(tenant, model)
         before = schedules.find(tenant, model)
@@ -71,9 +78,9 @@ def reset_schedule(tenant: str, model: str, by: str, now: datetime) -> dict[str,
         return _as_dict(model, schedules.find(tenant, model), now)
 
 
-def list_schedules(tenant: str, wanted: PageQuery, now: datetime) -> dict[str, Any]:
+def list_schedules(tenant: str, wanted: PageQuery, now: datetime | None = None) -> dict[str, Any]:
     """One page of the tenant's schedules, the oldest first; a model that never sent a decision nor was given one has none."""
-    after = pages.decode_cursor(wanted.cursor)
+    now, after = now or schedules.common_time(), pages.decode_cursor(wanted.cursor)
     with read_snapshot():
         rows = schedules.page(tenant, wanted.limit + 1, after)
         items = [_as_dict(row.model, row, now) for row in rows[: wanted.limit]]

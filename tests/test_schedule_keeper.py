@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from fairlens_backend import config, schedule_keeper, schedule_settings
+from fairlens_backend import config, schedule_keeper, schedule_settings, telemetry
 from fairlens_backend.errors import ConfigurationError, InvalidInput, NotFound
 from fairlens_backend.schemas._base import PageQuery
 from fairlens_backend.schemas.schedules import ScheduleRequest
+from fairlens_backend.storage import schedules
+from fairlens_backend.storage.session import is_postgresql, read_snapshot
 from tests.clock_kit import at, decide, ended, quick, schedule, tick, windows
 from tests.ingest_kit import register
 
@@ -159,3 +161,41 @@ def test_a_wrong_setting_stops_the_start(
     make_settings(**given)
     with pytest.raises(ConfigurationError, match=next(iter(given))):
         schedule_settings.require_valid()
+
+
+@pytest.mark.parametrize("skew_h", [-1, 1])
+def test_a_web_server_s_clock_may_be_an_hour_off(monkeypatch: pytest.MonkeyPatch, skew_h: int) -> None:
+    """A schedule that is set, changed or reset there counts from the common time on, by which the audits go: no window is
+    skipped, none made up for from before, and the next one is told right."""
+    monkeypatch.setattr(schedules, "common_time", lambda: at(1))
+    monkeypatch.setattr(schedule_keeper.telemetry, "utc_now", lambda: at(1 + 60 * skew_h))
+    wanted = ScheduleRequest(cron="*/15 * * * *", window_minutes=15)
+    for number in range(3):
+        if number == 2:
+            made = schedule_keeper.reset_schedule("acme", "hiring", "ann")
+        else:
+            wanted = wanted.model_copy(update={"cron": "*/15 * * * *" if number else "*/30 * * * *"})
+            made = schedule_keeper.put_schedule("acme", "hiring", wanted, "ann")
+        with read_snapshot():
+            row = schedules.find("acme", "hiring")
+            assert row is not None and (row.planned_until, row.changed_at) == (at(1), at(1))
+        assert made["next_window_end"][11:16] == ("00:30" if number == 0 else "00:15")
+    assert schedule_keeper.get_schedule("acme", "hiring")["next_window_end"][11:16] == "00:15"
+    (listed,) = schedule_keeper.list_schedules("acme", PageQuery())["items"]
+    assert listed["next_window_end"][11:16] == "00:15"
+    decide(3, women=10, men=20)
+    assert tick(16) == {"audited": 1}
+    assert [one["window_end"][11:16] for one in windows()] == ["00:15"]
+
+
+def test_on_postgresql_the_database_s_clock_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the host says; a SQLite file's users share the host's clock."""
+    real = telemetry.utc_now()
+    monkeypatch.setattr(telemetry, "utc_now", lambda: real + timedelta(hours=1))
+    schedule_keeper.put_schedule("acme", "hiring", ScheduleRequest(), "ann")
+    with read_snapshot():
+        row = schedules.find("acme", "hiring")
+    assert row is not None
+    off = row.planned_until - real
+    assert (off < timedelta(minutes=1)) is is_postgresql()
+    assert is_postgresql() or off == timedelta(hours=1)

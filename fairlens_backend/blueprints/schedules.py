@@ -3,7 +3,7 @@
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
-from fairlens_backend import schedule_keeper, telemetry
+from fairlens_backend import schedule_keeper
 from fairlens_backend.auth import current_caller, require_role
 from fairlens_backend.blueprints._envelope import counted, success
 from fairlens_backend.blueprints._openapi import SECURED, answers
@@ -23,7 +23,7 @@ bp = APIBlueprint("schedules", __name__, abp_tags=[Tag(name="schedules", descrip
 @require_role("monitor")
 def read_schedule(path: ModelPath) -> Response:
     """What the schedule leaves open is filled in from the server's settings; `origin` says whether anybody set it."""
-    found = schedule_keeper.get_schedule(current_caller().tenant, path.id, telemetry.utc_now())
+    found = schedule_keeper.get_schedule(current_caller().tenant, path.id)
     state = f"at {found['cron']} ({found['time_zone']})" if found["enabled"] else "not"
     return success(found, f"{path.id} is audited {state}.")
 
@@ -38,7 +38,7 @@ def read_schedule(path: ModelPath) -> Response:
 def set_schedule(path: ModelPath, body: ScheduleRequest) -> Response:
     """The whole schedule: what is left out is as the server's settings say. A new cron line counts from now on."""
     caller = current_caller()
-    found = schedule_keeper.put_schedule(caller.tenant, path.id, body, caller.username, telemetry.utc_now())
+    found = schedule_keeper.put_schedule(caller.tenant, path.id, body, caller.username)
     return success(found, f"The schedule of {path.id} is set.")
 
 
@@ -52,7 +52,7 @@ def set_schedule(path: ModelPath, body: ScheduleRequest) -> Response:
 def reset_schedule(path: ModelPath) -> Response:
     """The model's own schedule is gone; to stop its audits set one with `enabled` false."""
     caller = current_caller()
-    found = schedule_keeper.reset_schedule(caller.tenant, path.id, caller.username, telemetry.utc_now())
+    found = schedule_keeper.reset_schedule(caller.tenant, path.id, caller.username)
     return success(found, f"{path.id} is audited as the server's settings say.")
 
 
@@ -62,7 +62,7 @@ def reset_schedule(path: ModelPath) -> Response:
 @require_role("monitor")
 def list_schedules(query: PageQuery) -> Response:
     """A model is in it from its first decision on, or from when a schedule was set for it."""
-    page = schedule_keeper.list_schedules(current_caller().tenant, query, telemetry.utc_now())
+    page = schedule_keeper.list_schedules(current_caller().tenant, query)
     return success(page, counted(len(page["items"]), "schedule") + ".")
 
 
