@@ -43,7 +43,9 @@ def _executed(sql: str, values: Any, method: str = "execute") -> Any:
     text = _of_driver(sql, connection.dialect.name == "postgresql")
     if connection.dispatch.before_cursor_execute or connection.dispatch.after_cursor_execute:
         return connection.exec_driver_sql(text, values)  # somebody listens to statements
-    cursor = connection.connection.cursor()
+    # Bytes as bytes: as text PostgreSQL's are twice as long, and both sides convert them.
+    binary = {"binary": True} if connection.dialect.name == "postgresql" else {}
+    cursor = connection.connection.cursor(**binary)
     try:
         getattr(cursor, method)(text, values)
     except connection.dialect.loaded_dbapi.Error as error:
