@@ -19,6 +19,7 @@ from limits.errors import StorageError
 
 from fairlens_backend import config
 from fairlens_backend.blueprints._envelope import failure
+from fairlens_backend.blueprints._limit_counts import ProcessStorage
 from fairlens_backend.credentials import prefix_of
 from fairlens_backend.errors import ConfigurationError, RateLimited
 
@@ -108,7 +109,7 @@ def init_app(app: Flask) -> None:
                 f'{name.upper()} is {text!r}, something like "20 per minute" was expected.',
                 field=name.upper(),
             ) from None
-    address = settings.redis_url or "memory://"
+    address = settings.redis_url or f"{ProcessStorage.STORAGE_SCHEME[0]}://"
     # What redis-py calls unix:// has a longer name here.
     app.config["RATELIMIT_STORAGE_URI"] = f"redis+{address}" if address.startswith("unix://") else address
     if settings.redis_url:
