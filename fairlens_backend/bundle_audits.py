@@ -1,6 +1,5 @@
 """Follows the audits of one model through a bundle: each after the one before, none left out, at the ends neither."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +15,7 @@ class _NamesModel(msgspec.Struct, frozen=True):
     model: Any = None
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """What of an audit shows its place among those of the model."""
 
     number: int

@@ -5,12 +5,13 @@ Whatever is not an entry of a known sort stands between them as it is, and from 
 left to the reader of single lines (`bundle_verifier`), which says what it is. So nothing is wrong here, and nothing right twice.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from io import BytesIO
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from fairlens_backend.audit_bodies import UNREADABLE, AuditBody, ShortBody
 from fairlens_backend.audit_kinds import Kind, Kinds
@@ -27,7 +28,7 @@ from fairlens_backend.bundle_entries import (
     is_known,
     read_entry,
 )
-from fairlens_backend.core.canonical_json import has_long_number, is_canonical
+from fairlens_backend.core.canonical_json import is_canonical
 from fairlens_backend.core.signed_note import is_time
 from fairlens_backend.core.tree_fold import tile_hashes
 from fairlens_backend.evidence_bundle import LEAF_START, Header, Wrong, is_leaf
@@ -36,6 +37,8 @@ from fairlens_backend.stated_figures import FigureCheck
 _ENCODE: Final = msgspec.json.Encoder().encode
 _AT_ONCE: Final = 64
 """entries whose numbers are looked at together, while they are in the processor's cache"""
+_MINUS: Final = ord("-")
+_ZERO: Final = np.uint8(ord("0"))
 _KINDS: Final = Kinds()
 """Audits of the next chunk are mostly of the same kinds. A kind is known by all the bytes that say it, so nothing passes as another."""
 
@@ -105,11 +108,11 @@ class _Misspelt(Exception):
     """One of the lines so far is not canonical."""
 
 
-def check_chunk(data: bytes, task: Task) -> Checked:
-    """The runs of a chunk of whole lines."""
+def check_chunk(lines: Iterable[bytes], task: Task) -> Checked:
+    """The runs of a chunk, by its lines with their newlines."""
     chunk = _Chunk(task)
     done = 0
-    for line in BytesIO(data):
+    for line in lines:
         if not line.endswith(b"\n"):
             break
         try:
@@ -214,9 +217,18 @@ class _Chunk:
         ------
         _Misspelt : one is not
         """
-        joined = b",".join(self._rest)
+        text = np.frombuffer(b",".join([*self._rest, b","]), dtype=np.uint8)
         self._rest = []
-        if b"-0" in joined or has_long_number(joined):
+        signs = np.flatnonzero(text == _MINUS)
+        digits = (text - _ZERO) < 10  # below "0" it wraps round
+        for step in (
+            1,
+            2,
+            4,
+            8,
+        ):  # whether as many digits as the least integer has that JSON does not keep stand side by side
+            digits = digits[step:] & digits[:-step]
+        if (text[signs + 1] == _ZERO).any() or digits.any():
             raise _Misspelt
 
     def _apart(self, line: bytes) -> None:

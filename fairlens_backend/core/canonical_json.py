@@ -8,7 +8,7 @@ import rfc8785
 
 from fairlens_backend.errors import InvalidInput
 
-__all__ = ["canonical_json", "has_long_number", "is_canonical"]
+__all__ = ["canonical_json", "is_canonical"]
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 _LEAST_PLAIN: Final = 1e-4
@@ -53,7 +53,12 @@ def is_canonical(text: bytes) -> bool:
         value = _decoder(odd).decode(text)
         # msgspec spells all but these as RFC 8785 does, and forty times as fast.
         alike = text.isascii() or not text.translate(None, _SORTED_ALIKE)
-        if alike and not odd and _SORTED(value) == text and not (has_long_number(text) and _has_large(value)):
+        if (
+            alike
+            and not odd
+            and _SORTED(value) == text
+            and not (_has_long_number(text) and _has_large(value))
+        ):
             return True
         return canonical_json(json.loads(text)) == text
     except (ValueError, RecursionError, InvalidInput):
@@ -68,7 +73,7 @@ _SORTED_ALIKE: Final = bytes(range(0xEE))
 _DIGITS: Final = bytes(0x30 if 0x30 <= one <= 0x39 else one for one in range(256))
 
 
-def has_long_number(text: bytes) -> bool:
+def _has_long_number(text: bytes) -> bool:
     """Whether as many digits stand side by side somewhere as the first integer has that JSON does not keep exactly."""
     return b"0" * 16 in text.translate(_DIGITS)
 

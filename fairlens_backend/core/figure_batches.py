@@ -124,16 +124,25 @@ class _Tables:
         if score:
             none = np.zeros(self.n.shape[:2], dtype=np.int64)
             return none if self.scored is None else self.scored.sum(axis=(2, 3))
-        return self.n[..., :2].sum(axis=(2, 3)) if truth else self.n.sum(axis=(2, 3))
+        return _rows(self.n, truth=truth)
 
-    def some(self, rows: IntArray, groups: IntArray) -> GroupRates:
-        """The rates of some groups in some audits."""
+    def ordered(self, order: IntArray) -> "_Tables":
+        """With the groups of each audit in this order, shape (n_audits, n_groups)."""
+        rows = np.arange(len(order))[:, None]
+        return _Tables(self.n[rows, order], None if self.scored is None else self.scored[rows, order])
+
+    def some(self, rows: IntArray, groups: int) -> GroupRates:
+        """The rates of the first so many groups of some audits."""
         n, scored = self.n, self.scored
         if len(rows) < len(n):
             n, scored = n[rows], None if scored is None else scored[rows]
-        if len(groups) < n.shape[1]:
-            n, scored = n[:, groups], None if scored is None else scored[:, groups]
-        return GroupRates(n, scored)
+        return GroupRates(n[:, :groups], None if scored is None else scored[:, :groups])
+
+
+def _rows(n: IntArray, *, truth: bool) -> IntArray:
+    """The rows of each group, or those of known truth; added one by one, ten times as fast as summed over two short axes."""
+    known: IntArray = n[..., 0, 0] + n[..., 0, 1] + n[..., 1, 0] + n[..., 1, 1]
+    return known if truth else known + n[..., 0, 2] + n[..., 1, 2]
 
 
 def _marginal(
@@ -162,7 +171,7 @@ def _references(
         return np.full(len(n), labels.index(wanted) if wanted in labels else -1, dtype=np.int64)
     if not labels:  # of audits of nothing
         return np.full(len(n), -1, dtype=np.int64)
-    sizes = n.sum(axis=(2, 3))
+    sizes = _rows(n, truth=False)
     rates = np.nan_to_num(GroupRates(n).selection, nan=-1.0)
     candidates = np.broadcast_to(known, sizes.shape)
     for enough in (sizes >= MIN_SHARE * sizes.sum(axis=1, keepdims=True), sizes >= least):
@@ -190,27 +199,26 @@ def _measure(
     """Value and sign of metrics that count the same rows, among the groups that are large enough; NaN where the engine gives none."""
     large = (sizes >= least) & known
     found = {metric.name: (np.full(len(sizes), np.nan), np.full(len(sizes), np.nan)) for metric in metrics}
-    pattern = np.column_stack([large, reference])
-    left = np.arange(len(sizes))
-    # Audits in which the same groups take part against the same one, together; mostly that is a few patterns.
-    while len(left):
-        first = pattern[left[0]]
-        taking, chosen = np.flatnonzero(first[:-1]), int(first[-1])
-        alike = (pattern[left] == first).all(axis=1)
-        rows, left = left[alike], left[~alike]
-        any_used = bool(sizes[rows].any())
-        place = int(np.searchsorted(taking, chosen)) if chosen in taking else -1
-        rates = tables.some(rows, taking)
+    # The reference group first, then the others that take part: so audits are alike in which as many groups take part,
+    # whichever they are. No metric asks for the names or the order of the others.
+    rank = np.where(large, 1, 2)
+    against = (reference >= 0) & large[np.arange(len(sizes)), reference] if large.shape[1] else reference > 0
+    rank[against, reference[against]] = 0
+    ordered = tables.ordered(np.argsort(rank, axis=1, kind="stable"))
+    taking = large.sum(axis=1)
+    for count, compared in {*zip(taking.tolist(), against.tolist(), strict=True)}:
+        rows = np.flatnonzero((taking == count) & (against == compared))
+        rates = ordered.some(rows, count)
         for metric in metrics:
-            if any_used and _computable(metric, taking, chosen):
-                computed = metric.compute(rates, place)
+            if _computable(metric, count, compared):
+                computed = metric.compute(rates, 0 if compared else -1)
                 value, signed = found[metric.name]
                 value[rows], signed[rows] = computed.value, computed.signed
     return found
 
 
-def _computable(metric: Metric, taking: IntArray, chosen: int) -> bool:
+def _computable(metric: Metric, taking: int, compared: bool) -> bool:
     """Whether enough groups take part, the reference group among them where one is needed."""
     if metric.compared == "people":
-        return len(taking) > 0
-    return len(taking) >= 2 and (metric.compared != "reference" or chosen in taking)
+        return taking > 0
+    return taking >= 2 and (metric.compared != "reference" or compared)

@@ -17,6 +17,7 @@ import binascii
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -43,7 +44,7 @@ ED25519: Final = 0x01
 KEY_ID_BYTES: Final = 4
 TIME: Final = "time "
 _SIGNATURE_LINE: Final = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
-_TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9]\.[0-9]{6}Z")
 _NAME: Final = re.compile(r"[^\s+]+")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
@@ -131,8 +132,12 @@ def is_time(text: str) -> bool:
     >>> is_time("2026-01-02T03:04:05.678901Z"), is_time("2026-02-30T03:04:05.678901Z"), is_time("2026-01-02")
     (True, False, False)
     """
-    if not _TIMESTAMP.fullmatch(text):
-        return False
+    return _TIMESTAMP.fullmatch(text) is not None and _is_minute(text[:16])
+
+
+@lru_cache(maxsize=1024)
+def _is_minute(text: str) -> bool:
+    """Whether a date and a time to the minute is a true one; entries that follow each other are mostly of the same."""
     try:
         datetime.fromisoformat(text)
     except ValueError:
