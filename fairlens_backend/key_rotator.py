@@ -18,7 +18,7 @@ from fairlens_backend import (
     signing_keys,
     telemetry,
 )
-from fairlens_backend.errors import Conflict, InvalidInput, NotAllowed
+from fairlens_backend.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from fairlens_backend.job_steps import Call
 from fairlens_backend.key_providers import next_master_key
 from fairlens_backend.storage import keys, ledger_events, privacy, sealed_rows, tallies, users
@@ -88,12 +88,14 @@ def rotate(kind: str, tenant: str, by: str, now: datetime, *, revoke: bool = Fal
     Raises
     ------
     InvalidInput : `revoke` of another kind
+    NotFound : there is no such tenant
     Conflict : the master key is being changed and this process has one of the two only; or none that follows is set
     """
     if revoke and kind != "jwt":
         raise InvalidInput(f"revoke is for jwt, not for {kind}.", field="revoke", got=True, expected="false")
     do = {"data": _data, "jwt": _jwt, "tokens": _tokens, "ledger": _ledger, "master": _master}[kind]
     with unit_of_work():
+        _require_tenant(tenant)
         keys.lock()
         facts = do(tenant, by, now, revoke)
     job = facts.pop("job", None)
@@ -121,6 +123,7 @@ def retire(kind: str, tenant: str, by: str, now: datetime) -> dict[str, Any]:
     Raises
     ------
     InvalidInput : keys of this kind come to their end by themselves
+    NotFound : there is no such tenant
     Conflict : something still needs them, or the rotation is less than an hour ago
     """
     if kind not in RETIRABLE:
@@ -132,6 +135,7 @@ def retire(kind: str, tenant: str, by: str, now: datetime) -> dict[str, Any]:
         )
     do = {"data": _retire_data, "tokens": _retire_tokens, "master": master_changer.retire}[kind]
     with unit_of_work():
+        _require_tenant(tenant)
         keys.lock()
         retired = do(tenant, by, now)
         if retired:
@@ -238,6 +242,11 @@ def _retire_tokens(tenant: str, by: str, now: datetime) -> int:
         keys.add_own(keys.TOKENS, tenant, 1, None, by, now)
     keys.end_own(keys.TOKENS, tenant, newest.version, now)
     return keys.destroy_ended(keys.TOKENS, tenant, now) + (0 if any(row.version == 1 for row in older) else 1)
+
+
+def _require_tenant(tenant: str) -> None:
+    if tenant != OPERATOR_TENANT and not users.is_tenant_there(tenant):
+        raise NotFound(f"There is no tenant {tenant[:100]}.", tenant=tenant[:100])
 
 
 def _require_rest(rotated_at: datetime, now: datetime) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -36,7 +37,9 @@ PURPOSE_TOKENS = b"fairlens personal tokens v1"
 MARK = "k"
 END = "."
 MAX_TOKEN_KEYS = 10_000
-_token_keys: dict[tuple[str, bytes, str, int], bytes] = {}
+TOKEN_KEY_S = 60.0
+"""after which a token key is read anew: one that another worker has retired leaves this one's memory by then"""
+_token_keys: dict[tuple[str, bytes, str, int], tuple[float, bytes]] = {}
 
 
 def sha256_hex(data: bytes) -> str:
@@ -183,11 +186,11 @@ def token_key(tenant: str, version: int = 1) -> bytes:
     NotFound : the tenant has no key of this version, or not any more
     """
     place = (config.current().sqlalchemy_url, master_key(), tenant, version)
-    if place not in _token_keys:
-        if len(_token_keys) >= MAX_TOKEN_KEYS:
-            _token_keys.clear()
-        _token_keys[place] = _token_key(tenant, version)
-    return _token_keys[place]
+    known = _token_keys.get(place)
+    if known is None or time.monotonic() - known[0] >= TOKEN_KEY_S:
+        _forget_old_token_keys()
+        known = _token_keys[place] = (time.monotonic(), _token_key(tenant, version))
+    return known[1]
 
 
 def token_keys(tenant: str, version: int) -> tuple[bytes, tuple[bytes, ...]]:
@@ -209,6 +212,13 @@ def forget_keys() -> None:
     """Read everything anew that this process remembers of keys."""
     _token_keys.clear()
     key_wrapping.forget()
+
+
+def _forget_old_token_keys() -> None:
+    before = time.monotonic() - TOKEN_KEY_S
+    for place, (read_at, _) in list(_token_keys.items()):
+        if read_at <= before or len(_token_keys) >= MAX_TOKEN_KEYS:
+            _token_keys.pop(place, None)
 
 
 def _refuse() -> str:

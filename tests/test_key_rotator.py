@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -252,6 +253,26 @@ def test_tokens_of_an_older_key_that_come_back_become_new_ones(filled: None) -> 
         kept = batch.features["email"][0]  # type: ignore[call-overload]
         assert PiiTokeniser(security_utils.token_key("acme", 3)).detokenise(kept) == MAIL
     assert key_kit.details()[-1].features["note"] == [[f"of {kept}"]]  # type: ignore[call-overload]
+
+
+def test_a_key_that_another_worker_retired_leaves_the_memory(
+    filled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a minute: a process reads token keys anew by then, and one that is gone opens nothing there either."""
+    clock = [1000.0]
+    monkeypatch.setattr(security_utils, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    rotate("tokens", "acme")
+    old = security_utils.token_key("acme", 2)
+    rotate("tokens", "acme")
+    with unit_of_work():  # as a worker does it whose memory is not this one's
+        keys.end_own(keys.TOKENS, "acme", 3, NOW)
+        assert keys.destroy_ended(keys.TOKENS, "acme", NOW) == 1
+    clock[0] += 59
+    assert security_utils.token_key("acme", 2) == old
+    clock[0] += 1
+    with pytest.raises(NotFound):
+        security_utils.token_key("acme", 2)
+    assert old not in [key for _, key in security_utils._token_keys.values()]
 
 
 def test_older_token_keys_are_retired_when_the_job_is_done(filled: None) -> None:

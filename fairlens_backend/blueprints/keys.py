@@ -27,7 +27,7 @@ def list_keys() -> Response:
     return success({"items": shown}, f"{counted(len(shown), 'key')}{told}.")
 
 
-@bp.post("/api/admin/keys/<string:kind>/rotate", summary="Rotate a key", responses=answers(409))
+@bp.post("/api/admin/keys/<string:kind>/rotate", summary="Rotate a key", responses=answers(404, 409))
 @require_role("admin")
 def rotate_key(path: KeyPath, body: RotateRequest) -> Response:
     """A new key is in use at once, in every worker within two seconds; what older ones made is written anew in the background.
@@ -41,7 +41,7 @@ def rotate_key(path: KeyPath, body: RotateRequest) -> Response:
     return success(done, key_rotator.in_words(done))
 
 
-@bp.post("/api/admin/keys/<string:kind>/retire", summary="Destroy older keys", responses=answers(409))
+@bp.post("/api/admin/keys/<string:kind>/retire", summary="Destroy older keys", responses=answers(404, 409))
 @require_role("admin")
 def retire_keys(path: RetiredPath, body: RetireRequest) -> Response:
     """Only where nothing needs them, and an hour after the rotation at the earliest; 409 says what still does."""

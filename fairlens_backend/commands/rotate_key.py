@@ -44,6 +44,13 @@ def run(wanted: argparse.Namespace) -> int:
     for option in ("abandon", "lost"):
         if getattr(wanted, option) and wanted.kind != "master":
             raise InvalidInput(f"--{option} is for master", field=f"--{option}")
+        if getattr(wanted, option) and wanted.tenant is not None:
+            raise InvalidInput(
+                f"--{option} is for the master key, which is the server's: --tenant was not expected.",
+                field="--tenant",
+                got=wanted.tenant,
+                expected="none",
+            )
     if wanted.kind is None:
         if wanted.tenant is not None or wanted.revoke or wanted.retire:
             raise InvalidInput("which key? One of " + ", ".join(KINDS), field="kind")

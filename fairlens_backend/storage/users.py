@@ -8,7 +8,9 @@ from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.exc import IntegrityError
 
 from fairlens_backend.storage import driver_sql, session
-from fairlens_backend.storage.tables import ApiKey, RefreshToken, User
+from fairlens_backend.storage.detail_tables import TenantPrivacy
+from fairlens_backend.storage.event_tables import CountSeries
+from fairlens_backend.storage.tables import ApiKey, RefreshToken, RegisteredModel, User
 
 FIRST_ADMIN_LOCK = 0x464C_0001  # any number of our own: workers that start at once queue behind it
 
@@ -21,6 +23,15 @@ def lock_first_admin() -> None:
 def any_user() -> bool:
     """Whether there is a user, in any tenant."""
     return bool(session.current_session().scalar(select(exists().select_from(User))))
+
+
+def is_tenant_there(tenant: str) -> bool:
+    """Whether a tenant has a user, an API key, a model, or anything of single decisions."""
+    of = (User, ApiKey, RegisteredModel, TenantPrivacy, CountSeries)
+    return any(
+        session.current_session().execute(select(table.tenant).where(table.tenant == tenant).limit(1)).first()
+        for table in of
+    )
 
 
 def add_user(tenant: str, username: str, password_hash: str, role: str, now: datetime) -> int | None:

@@ -60,6 +60,13 @@ def test_the_operator_rotates_every_kind(operator: Caller, people: People) -> No
     assert named["tenant"] == people.tenant
 
 
+@pytest.mark.parametrize("act", ["rotate", "retire"])
+def test_a_tenant_that_is_not_there(operator: Caller, act: str) -> None:
+    """404 with its name; no key and no row is made for it."""
+    refused = assert_envelope(operator.post(f"{KEYS}/tokens/{act}", {"tenant": "acmee"}), 404, "not_found")
+    assert refused["tenant"] == "acmee"
+
+
 def test_the_master_key_needs_the_one_that_follows(operator: Caller) -> None:
     """409 that names the setting; nothing to retire is no fault."""
     assert assert_envelope(operator.post(f"{KEYS}/master/rotate", {}), 409)["field"] == "FERNET_KEY_NEXT"

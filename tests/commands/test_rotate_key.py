@@ -87,6 +87,23 @@ def test_each_kind_is_rotated_and_listed(start: Any, capsys: Any) -> None:
     login()
 
 
+@pytest.mark.parametrize("option", ["--abandon", "--lost", "--retire"])
+def test_the_master_key_has_no_tenant(start: Any, capsys: Any, option: str) -> None:
+    """Nobody may think that one tenant's data alone were given up: refused, and nothing is done."""
+    before = shown("master")
+    assert run("master", option, "--tenant", "acme") == 2
+    assert "the server's" in capsys.readouterr().err
+    assert shown("master") == before
+
+
+@pytest.mark.parametrize("option", [[], ["--retire"]])
+def test_a_tenant_that_is_not_there_has_no_keys(start: Any, capsys: Any, option: list[str]) -> None:
+    """A name that was misspelled is refused; it does not get a key."""
+    assert run("tokens", "--tenant", "acmee", *option) == 2
+    assert "no tenant acmee" in capsys.readouterr().err
+    assert key_reader.show("acmee", telemetry.utc_now())[0]["version"] == 1
+
+
 def test_older_keys_are_retired_after_their_hour(
     start: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
