@@ -44,8 +44,13 @@ def mitigations(
     tenant: str, model: str, since: datetime, until: datetime, rows: Sequence[AuditRow]
 ) -> dict[str, Any]:
     """What the ledger knows of mitigations and of new versions, and what the audits called for."""
+    events, counts = report_rows.ledger_events(
+        tenant, model, _MITIGATION, timestamp(since), timestamp(until), MAX_LISTED
+    )
     return {
-        "events": report_rows.ledger_events(tenant, model, _MITIGATION, timestamp(since), timestamp(until)),
+        "events": events,
+        "events_total": sum(counts.values()),
+        "events_by_type": {name: counts.get(name, 0) for name in _MITIGATION},
         "called_for": {name: sum(row.severity == name for row in rows) for name in ("CRITICAL", "HIGH")},
     }
 

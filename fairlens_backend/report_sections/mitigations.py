@@ -20,13 +20,12 @@ def build(report: Mapping[str, Any]) -> list[Block]:
     """The section's blocks."""
     found = report["mitigations"]
     events, called = found["events"], found["called_for"]
-    mitigated = [one for one in events if one["type"].startswith("MITIGATION")]
+    by_type = found["events_by_type"]
+    mitigated = sum(n for name, n in by_type.items() if name.startswith("MITIGATION"))
     blocks: list[Block] = []
     if mitigated:
         blocks.append(
-            Para(
-                f"The ledger has {w.plural(len(mitigated), 'event')} of mitigations of this model in the range."
-            )
+            Para(f"The ledger has {w.plural(mitigated, 'event')} of mitigations of this model in the range.")
         )
     else:
         blocks.append(
@@ -51,11 +50,15 @@ def build(report: Mapping[str, Any]) -> list[Block]:
                 _told(one["body"]),
                 str(one["leaf_index"]),
             ]
-            for one in events[:_SHOWN]
+            for one in events[-_SHOWN:]
         ]
         notes = ["Source: the ledger, at the index in the last column."]
-        if len(events) > _SHOWN:
-            notes.append(f"{len(events) - _SHOWN} more are in the JSON form.")
+        total = found["events_total"]
+        if total > len(rows):
+            counted = w.listed([f"{n:,} × {_WHAT[name]}" for name, n in by_type.items() if n])
+            notes.append(
+                f"The newest {len(rows)} of {total:,} are shown; the JSON form has {len(events)}, the ledger all. In all: {counted}."
+            )
         blocks.append(
             Table(
                 "Mitigations and versions in the ledger",

@@ -128,30 +128,36 @@ def decryptions_between(tenant: str, record_ids: Sequence[str]) -> int:
 
 
 def ledger_events(
-    tenant: str, model: str, types: Sequence[str], since: str, until: str, limit: int = 200
-) -> list[dict[str, Any]]:
-    """The ledger's entries of some types about a model, in order: index, time, type and what the entry says.
+    tenant: str, model: str, types: Sequence[str], since: str, until: str, newest: int
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The newest of the ledger's entries of some types about a model, in order, and how many there are of each type.
 
     Parameters
     ----------
     since, until : times as the ledger spells them, the first included, the last not
+
+    Returns
+    -------
+    entries as index, time, type and what the entry says; counts of the types that there are
     """
-    wanted = (
-        select(LedgerEntry.leaf_index, LedgerEntry.at, LedgerEntry.type, LedgerEntry.leaf)
-        .where(
-            LedgerEntry.tenant == tenant,
-            LedgerEntry.subject == model,
-            LedgerEntry.type.in_(types),
-            LedgerEntry.at >= since,
-            LedgerEntry.at < until,
-        )
-        .order_by(LedgerEntry.leaf_index)
-        .limit(limit)
+    mine = (
+        LedgerEntry.tenant == tenant,
+        LedgerEntry.subject == model,
+        LedgerEntry.type.in_(types),
+        LedgerEntry.at >= since,
+        LedgerEntry.at < until,
     )
+    session = current_session()
+    counted = select(LedgerEntry.type, func.count()).where(*mine).group_by(LedgerEntry.type)
+    counts = {kind: n for kind, n in session.execute(counted)}
+    if not counts:
+        return [], {}
+    wanted = select(LedgerEntry.leaf_index, LedgerEntry.at, LedgerEntry.type, LedgerEntry.leaf).where(*mine)
+    rows = session.execute(wanted.order_by(LedgerEntry.leaf_index.desc()).limit(newest)).all()
     return [
         {"leaf_index": index, "at": at, "type": kind, "body": json.loads(bytes(leaf))["body"]}
-        for index, at, kind, leaf in current_session().execute(wanted)
-    ]
+        for index, at, kind, leaf in reversed(rows)
+    ], counts
 
 
 def leaf_indexes(tenant: str, model: str, since: str) -> dict[str, int]:
