@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, func, insert, select, true, update
+from sqlalchemy import ColumnElement, func, insert, or_, select, true, update
 
 from fairlens_backend.storage.session import current_session
 from fairlens_backend.storage.tables import AuditFigure
@@ -219,18 +219,20 @@ def _ends(wanted: Any, first: int, newest: int) -> list[Any]:
 
 
 def _is_apart(tenant: str, model: str, attribute: str, window: Window) -> bool:
-    """Whether the rows of the window are in no check yet that is apart: none ends within or after it."""
+    """Whether the rows of the window are in no check yet that is apart, be it earlier or, where this one was filled late, later."""
     if window.start is None:
         return True
     for known in (True, False):
-        wanted = (
-            select(AuditFigure.at)
-            .where(*_series(tenant, model, attribute, LEADING, known=known))
-            .order_by(AuditFigure.at.desc(), AuditFigure.id.desc())
+        shares = (
+            select(AuditFigure.id)
+            .where(
+                *_series(tenant, model, attribute, LEADING, known=known),
+                AuditFigure.at > window.start,
+                or_(AuditFigure.at <= window.end, AuditFigure.window_start < window.end),
+            )
             .limit(1)
         )
-        last = current_session().scalar(wanted)
-        if last is not None and last > window.start:
+        if current_session().scalar(shares) is not None:
             return False
     return True
 

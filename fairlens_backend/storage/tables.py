@@ -194,7 +194,7 @@ class AuditFigure(Base):
     """the end of the audited window; of a submission when it was audited"""
     window_start: Mapped[datetime | None]
     apart: Mapped[bool] = mapped_column(Boolean)
-    """whether a detector may take it for independent: its window shares no rows with an earlier one that is apart, and no
+    """whether a detector may take it for independent: its window shares no rows with one that was apart before it, and no
     later audit of the same window has taken its place"""
     known: Mapped[bool] = mapped_column(Boolean)
     """whether there is a value; a column, so that an index finds the first and the last of those that have one"""

@@ -70,6 +70,18 @@ def test_submissions_are_apart_and_a_window_over_them_is_not() -> None:
     assert values() == [1.0, 2.0, 4.0]
 
 
+def test_a_window_that_was_filled_late_is_apart() -> None:
+    """Found empty in its turn and filled by late decisions: it stands between its neighbours, and one across them does not."""
+    for number in (0, 2):
+        add(number, Window(NOON + number * HOUR, NOON + (number + 1) * HOUR), float(number))
+    add(3, Window(None, NOON + 3 * HOUR), 3.0)
+    add(4, Window(NOON + 0.5 * HOUR, NOON + 1.5 * HOUR), 7.0)
+    add(5, Window(NOON + 1.5 * HOUR, NOON + 2.5 * HOUR), 8.0)
+    assert values() == [0.0, 2.0, 3.0]
+    add(1, Window(NOON + HOUR, NOON + 2 * HOUR), 1.0)
+    assert values() == [0.0, 1.0, 2.0, 3.0]
+
+
 def test_a_revision_takes_the_place_of_what_it_revises() -> None:
     """The same window audited again: its newer value stands where the old one stood, also after later windows."""
     for number in range(3):
