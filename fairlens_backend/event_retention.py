@@ -1,16 +1,20 @@
-"""What is kept for a time beside raw rows: dead letters, attributes that wait, counts of single minutes."""
+"""What is kept for a time beside raw rows: dead letters, attributes that wait, counts of single minutes; and, looked for once an
+hour, delivered messages, resolved alerts and what became of windows. Audits, their records and the ledger stay for ever.
+"""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.count_keeper import FOLD_LOCK
-from fairlens_backend.storage import count_horizon, dead_letters, event_attributes
+from fairlens_backend.storage import count_horizon, dead_letters, event_attributes, retention
 from fairlens_backend.storage.session import lock_for_append, read_snapshot, unit_of_work
 from fairlens_backend.storage.window_counts import DAY
 
 MAX_ROUNDS: Final = 50
 DELETED_AT_ONCE: Final = 500
+SERVED_EVERY: Final = timedelta(hours=1)
+_looked: dict[str, datetime] = {}
 
 
 def purge(now: datetime) -> dict[str, int]:
@@ -30,11 +34,42 @@ def purge(now: datetime) -> dict[str, int]:
             break
     attributes = _expire_attributes(now - timedelta(days=settings.early_label_days))
     minutes = _drop_minutes(now - timedelta(days=settings.minute_counts_days))
-    if letters or attributes or minutes:
-        telemetry.log(
-            "OLD_DETAILS_PURGED", dead_letters=letters, early_attributes=attributes, minute_counts=minutes
-        )
-    return {"dead_letters": letters, "early_attributes": attributes, "minute_counts": minutes}
+    done: dict[str, Any] = {
+        "dead_letters": letters,
+        "early_attributes": attributes,
+        "minute_counts": minutes,
+        **_drop_served(now),
+    }
+    if any(done.values()):
+        telemetry.log("OLD_DETAILS_PURGED", **done)
+    return done
+
+
+def _drop_served(now: datetime) -> dict[str, int]:
+    """Messages, alerts and windows have no index by age, which each row would pay for: their tables are read once an hour."""
+    settings = config.current()
+    done = {"messages": 0, "alerts": 0, "windows": 0}
+    looked = _looked.get(settings.sqlalchemy_url)
+    if looked is not None and abs(now - looked) < SERVED_EVERY:
+        return done
+    messages, alerts = (now - timedelta(days=one) for one in (settings.outbox_days, settings.alert_days))
+    windows = now - timedelta(days=max(settings.audit_window_days, settings.reaudit_days))
+    with read_snapshot():
+        any_old = retention.any_before(messages, alerts, windows)
+    kinds = {
+        "messages": (retention.delivered_before, messages),
+        "alerts": (retention.alerts_resolved_before, alerts),
+        "windows": (retention.windows_before, windows),
+    }
+    for name, (delete, before) in kinds.items() if any_old else ():
+        for _ in range(MAX_ROUNDS):
+            with unit_of_work():
+                gone = delete(before, DELETED_AT_ONCE)
+            done[name] += gone
+            if gone < DELETED_AT_ONCE:
+                break
+    _looked[settings.sqlalchemy_url] = now
+    return done
 
 
 def _expire_attributes(before: datetime) -> int:

@@ -211,6 +211,13 @@ class Settings:
         "90", "days counts are kept by the minute; older ones by the hour and day", minimum=1
     )
     dead_letter_days: float = setting("90", "days events that could not be taken are kept", minimum=1)
+    outbox_days: float = setting("30", "days alert messages are kept after they were delivered", minimum=1)
+    alert_days: float = setting(
+        "400", "days alerts are kept, with their history, after they were resolved", minimum=1
+    )
+    audit_window_days: float = setting(
+        "400", "days it is kept what became of each window, at least REAUDIT_DAYS; audits stay", minimum=1
+    )
     store_features: bool = setting(
         "true", "whether features and tags of single decisions are kept, personal data in them as tokens"
     )
