@@ -22,7 +22,6 @@ __all__ = [
     "Action",
     "DriftPrediction",
     "predict_drift",
-    "recommended_action",
 ]
 
 CONFIDENCE = 0.95
@@ -137,27 +136,6 @@ def predict_drift(
         threshold=threshold,
         horizon=horizon,
     )
-
-
-def recommended_action(probability: float, *, already_under: bool, slope: float) -> Action:
-    """What the probability of a breach calls for.
-
-    Parameters
-    ----------
-    probability : that the coming check is under the threshold, in [0, 1]
-    already_under : whether the line is under the threshold now
-    slope : of the line, a check; a rising line that is still under does not call for retraining by itself
-
-    Examples
-    --------
-    >>> recommended_action(0.8, already_under=False, slope=-0.01)
-    'retrain'
-    >>> recommended_action(0.3, already_under=False, slope=-0.01)
-    'warn'
-
-    Source: STATISTICS section 5.
-    """
-    return prediction.action_for(probability, already_beyond=already_under, outward=-slope)
 
 
 def _as_series(ratios: _Floats, spread: _Floats, threshold: float) -> Series:

@@ -22,7 +22,7 @@ from fairlens_backend import (
     telemetry,
 )
 from fairlens_backend.errors import FairLensError
-from fairlens_backend.storage import heartbeats, overview, redis_link
+from fairlens_backend.storage import heartbeats, outbox, overview, redis_link
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 CLOCK: Final = "clock"
@@ -125,7 +125,7 @@ def _freshness(now: datetime) -> list[Metric]:
 
 def _alerts(now: datetime) -> list[Metric]:
     with read_snapshot():
-        alerts, outbox = overview.alerts_by_state(), overview.outbox_health(now)
+        alerts, waiting = overview.alerts_by_state(), outbox.health(now)
     return [
         *gauges.gauges(
             "fairlens_alerts", "Alerts that are not resolved.", ("severity", "state"), sorted(alerts.items())
@@ -134,12 +134,12 @@ def _alerts(now: datetime) -> list[Metric]:
             "fairlens_outbox_messages",
             "Messages that wait to be delivered, and those set aside as undeliverable.",
             ("state",),
-            [(("pending",), outbox["pending"]), (("dead",), outbox["dead"])],
+            [(("pending",), waiting["pending"]), (("dead",), waiting["dead"])],
         ),
         *gauges.gauge(
             "fairlens_outbox_oldest_seconds",
             "Age of the oldest message that waits; 0 without one.",
-            outbox["oldest_pending_s"] or 0,
+            waiting["oldest_pending_s"] or 0,
         ),
     ]
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairlens_backend.core.drift.prediction import action_for
 from fairlens_backend.errors import InvalidInput
-from fairlens_backend.fairness_predictor import predict_drift, recommended_action
+from fairlens_backend.fairness_predictor import predict_drift
 
 NOISY = [0.93, 0.95, 0.90, 0.91, 0.86, 0.88, 0.83, 0.85]
 
@@ -232,23 +233,23 @@ def test_many_checks_in_blocks():
 
 
 @pytest.mark.parametrize(
-    ("probability", "already_under", "slope", "action"),
+    ("probability", "already_beyond", "outward", "action"),
     [
-        (0.8, False, -0.01, "retrain"),
-        (0.799, False, -0.01, "warn"),
-        (0.3, False, -0.01, "warn"),
-        (0.299, False, -0.01, "none"),
+        (0.8, False, 0.01, "retrain"),
+        (0.799, False, 0.01, "warn"),
+        (0.3, False, 0.01, "warn"),
+        (0.299, False, 0.01, "none"),
         (0.0, False, 0.0, "none"),
-        (0.1, True, -0.01, "retrain"),
+        (0.1, True, 0.01, "retrain"),
         (0.1, True, 0.0, "retrain"),
-        (0.1, True, 0.01, "none"),
-        (0.5, True, 0.01, "warn"),
-        (0.8, True, 0.01, "retrain"),
+        (0.1, True, -0.01, "none"),
+        (0.5, True, -0.01, "warn"),
+        (0.8, True, -0.01, "retrain"),
     ],
 )
-def test_action_boundaries(probability, already_under, slope, action):
-    """Retrain from 0.8 or under with a slope that is not positive, warn from 0.3, else none."""
-    assert recommended_action(probability, already_under=already_under, slope=slope) == action
+def test_action_boundaries(probability, already_beyond, outward, action):
+    """Retrain from 0.8 or beyond the limit with a slope that does not lead back, warn from 0.3, else none."""
+    assert action_for(probability, already_beyond=already_beyond, outward=outward) == action
 
 
 def test_a_series_for_each_action():

@@ -1,11 +1,9 @@
 """What the rows of all tenants sum up to, for the operator's gauges: each question bounded, whatever the history."""
 
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import func, select
 
-from fairlens_backend.storage import outbox
 from fairlens_backend.storage.alert_tables import Alert
 from fairlens_backend.storage.event_tables import DeadLetter
 from fairlens_backend.storage.session import current_session, lock_for_append
@@ -57,11 +55,6 @@ def alerts_by_state() -> dict[tuple[str, str], int]:
     counted = select(Alert.severity, Alert.state, func.count()).where(Alert.state != "resolved")
     rows = current_session().execute(counted.group_by(Alert.severity, Alert.state))
     return {(severity, state): n for severity, state, n in rows}
-
-
-def outbox_health(now: datetime) -> dict[str, Any]:
-    """As `outbox.health`."""
-    return outbox.health(now)
 
 
 def _newer(seen: int) -> list[str]:
