@@ -133,7 +133,9 @@ def _apply(taken: Sequence[Submission]) -> None:
         events.write(parts, taken[0].truth_of, taken[0].now)
         group_of = next((one.group_of for one in taken if one.group_of is not None), None)
         if group_of is not None:
-            fresh = [d for part in parts for d, new in zip(part.digests, part.fresh, strict=True) if new]
+            fresh = [
+                d for part in parts for d, new in zip(part.digests, part.fresh.tolist(), strict=True) if new
+            ]
             event_attributes.apply_waiting(fresh, group_of)
     for one in taken:
         dead_letters.add(one.letters, one.now)
