@@ -18,7 +18,6 @@ StatedOf = tuple[str | None, str, str]
 Fault = tuple[int, Wrong]
 """the index of an entry, and what is wrong with it"""
 Number = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ class ShortCounts(msgspec.Struct):
     attributes: msgspec.Raw
     bins: msgspec.Raw
     groups: msgspec.Raw
-    n: list[Count]
+    n: str
     scores: str
     version: Literal[2]
 
@@ -86,9 +85,9 @@ class ShortFigures(msgspec.Struct):
 
     measured: msgspec.Raw
     names: msgspec.Raw
-    rest: msgspec.Raw
-    signed: list[Number]
-    value: list[Number]
+    rest: str
+    signed: str
+    value: str
     words: msgspec.Raw
 
 

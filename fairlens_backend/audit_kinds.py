@@ -1,6 +1,5 @@
 """What audits of version 2 have in common that are alike but for their numbers: read once, and known again by its bytes."""
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,9 +8,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fairlens_backend.audit_bodies import UNREADABLE, Count, Number, Settings, ShortBody, StatedOf, layout_of
-from fairlens_backend.core.audit_notation import cell_places
-from fairlens_backend.core.canonical_json import is_canonical
+from fairlens_backend.audit_bodies import (
+    UNREADABLE,
+    Fault,
+    Settings,
+    ShortBody,
+    StatedOf,
+    layout_of,
+    misstated,
+)
+from fairlens_backend.core.audit_notation import REST_COLUMNS, cell_places
+from fairlens_backend.core.canonical_json import MAX_SAFE_INTEGER, is_canonical
 from fairlens_backend.core.columns import SCORE_UNKNOWN
 from fairlens_backend.core.figure_batches import Layout
 from fairlens_backend.evidence_bundle import Wrong
@@ -39,28 +46,96 @@ class Kind:
 
 
 class ShortAudits:
-    """Audits of one kind, by their numbers alone: what they were read from need not be kept until they are compared."""
+    """Audits of one kind, by the texts of their numbers: these are read together."""
 
     def __init__(self) -> None:
         self.indexes: list[int] = []
+        self.sizes: list[tuple[int, int]] = []
+        """of the sample, and labelled"""
         self.whole: list[tuple[int, ShortBody]] = []
         """the audits themselves, where these are needed"""
-        self._numbers = {name: array("q") for name in ("n", "value", "signed", "sizes")}
+        self._texts: dict[str, list[str]] = {"n": [], "value": [], "signed": []}
 
     def add(self, index: int, body: ShortBody, *, whole: bool) -> None:
         """One more."""
-        numbers = self._numbers
         self.indexes.append(index)
-        numbers["n"].fromlist(body.counts.n)
-        numbers["value"].fromlist(body.figures.value)
-        numbers["signed"].fromlist(body.figures.signed)
-        numbers["sizes"].fromlist([body.sample_size, body.labelled_size])
+        self.sizes.append((body.sample_size, body.labelled_size))
+        texts, figures = self._texts, body.figures
+        texts["n"].append(body.counts.n)
+        texts["value"].append(figures.value)
+        texts["signed"].append(figures.signed)
         if whole:
             self.whole.append((index, body))
 
     def numbers(self, name: str) -> npt.NDArray[np.int64]:
-        """Their `n`, `value`, `signed` or `sizes` (of the sample, and labelled), one audit after the other."""
-        return np.array(self._numbers[name], dtype=np.int64)
+        """Their `n`, `value` or `signed`, one audit after the other.
+
+        Raises
+        ------
+        Unreadable : a text of one of them is none of whole numbers
+        """
+        texts = self._texts[name]
+        if not any(texts):
+            return np.zeros(0, dtype=np.int64)
+        joined = " ".join(["", *texts, ""])
+        if not _are_numbers(joined):
+            for index, text in zip(self.indexes, texts, strict=True):
+                if text and not _are_numbers(f" {text} "):
+                    raise Unreadable(
+                        index, f"Entry {index}: its {name} are no whole numbers with a space between them."
+                    )
+        return np.fromstring(joined, dtype=np.int64, sep=" ")
+
+
+def size_faults(
+    indexes: Sequence[int], stated: Sequence[tuple[int, int]], n: npt.NDArray[np.int64]
+) -> list[Fault]:
+    """The first audit that says other sizes than its table adds up to, or whose table no decisions can have."""
+    least, most = n.reshape(len(n), -1).min(axis=1, initial=0), n.reshape(len(n), -1).max(axis=1, initial=0)
+    none = np.flatnonzero((least < 0) | (most > MAX_SAFE_INTEGER))
+    if len(none):
+        index = min(indexes[place] for place in none.tolist())
+        return [
+            (
+                index,
+                Wrong(
+                    f"Entry {index}: its count table has a row that none can have: {least.min()} decisions."
+                ),
+            )
+        ]
+    said = np.array(stated, dtype=np.int64)
+    total = n.reshape(len(n), -1).sum(axis=1)
+    unknown = n[:, :, :, _UNKNOWN_TRUTH].reshape(len(n), -1).sum(axis=1)
+    counted = np.column_stack([total, total - unknown])
+    wrong = np.flatnonzero((said != counted).any(axis=1))
+    if not len(wrong):
+        return []
+    first = min(wrong.tolist(), key=lambda one: indexes[one])
+    words = ("{} and {}".format(*row) for row in (said[first], counted[first]))
+    return [(indexes[first], misstated(indexes[first], "its sizes", *words))]
+
+
+class Unreadable(Wrong):
+    """An audit whose numbers cannot be read."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+def _are_numbers(text: str) -> bool:
+    """Whether a text, a space before and after it, is of whole numbers with one space between each two."""
+    spelled = text.encode()
+    if spelled.translate(None, b"0123456789- "):
+        return False
+    found = np.frombuffer(spelled, dtype=np.uint8)
+    blank, minus = found == _BLANK, np.flatnonzero(found == _MINUS)
+    double = blank[1:] & blank[:-1]
+    return not (double.any() or (found[minus - 1] != _BLANK).any() or (found[minus + 1] < _ZERO).any())
+
+
+_UNKNOWN_TRUTH: Final = 2
+_BLANK, _MINUS, _ZERO = b" -0"
 
 
 Parts = tuple[msgspec.Raw, ...]
@@ -74,7 +149,6 @@ class Kinds:
         self._known: dict[bytes, list[tuple[Parts, Kind]]] = {}
         self._n_known = 0
         self._words: set[bytes] = set()
-        self._forms: set[tuple[int, bytes]] = set()
 
     def of(self, index: int, body: ShortBody) -> Kind:
         """The kind of an audit.
@@ -93,26 +167,21 @@ class Kinds:
                 break
         else:
             found = self._learn(groups, index, body, parts)
-        lengths = len(counts.n), len(figures.value), len(figures.signed)
+        lengths = _length(counts.n), _length(figures.value), _length(figures.signed)
         if lengths != (found.length, len(found.valued), len(found.with_sign)):
             raise Wrong(
                 f"Entry {index}: its table and its figures have {lengths[0]}, {lengths[1]} and {lengths[2]} numbers;"
                 f" by its groups and names there are {found.length}, {len(found.valued)} and {len(found.with_sign)}."
             )
+        rest, width = figures.rest, len(found.shape)
+        if (rest.count(";"), rest.count(" ")) != (REST_COLUMNS - 1, REST_COLUMNS * max(0, width - 1)):
+            raise Wrong(f"Entry {index}: the columns of its figures are not {REST_COLUMNS} of {width}.")
         words = bytes(figures.words)
         if words not in self._words:
             _check_words(index, words)
             if len(self._words) >= _KEPT:
                 self._words.clear()
             self._words.add(words)
-        # Without its digits and its nulls: brackets and commas, nearly always the same.
-        form = bytes(figures.rest).translate(None, b"0123456789-nul")
-        if (len(found.shape), form) not in self._forms:
-            _check_rest(index, figures.rest, len(found.shape))
-            if form.translate(None, b"[],"):
-                raise _misspelt(index)
-            if len(found.shape) > 1 and len(self._forms) < _KEPT:  # of one figure [] and [0] look alike
-                self._forms.add((len(found.shape), form))
         return found
 
     def _learn(self, groups: bytes, index: int, body: ShortBody, parts: Parts) -> Kind:
@@ -132,18 +201,10 @@ _GROUPS: Final = msgspec.json.Decoder(list[tuple[str, ...]])
 _NAMES: Final = msgspec.json.Decoder(list[str])
 _BINS: Final = msgspec.json.Decoder(list[int])
 _MEASURED: Final = msgspec.json.Decoder(tuple[list[int | None], list[int], list[int], list[int], list[int]])
-_REST: Final = msgspec.json.Decoder(
-    tuple[
-        list[Number | None],
-        list[Number | None],
-        list[Number | None],
-        list[Number | None],
-        list[Count | None],
-        list[Count | None],
-        list[Count | None],
-        list[list[Count]],
-    ]
-)
+
+
+def _length(text: str) -> int:
+    return text.count(" ") + 1 if text else 0
 
 
 def _check_words(index: int, words: bytes) -> None:
@@ -165,15 +226,6 @@ def _misspelt(index: int) -> Wrong:
 
 def _unknown(index: int, error: Exception) -> Wrong:
     return Wrong(f"Entry {index} is no AUDIT_COMPLETED as this verifier knows it: {error}.")
-
-
-def _check_rest(index: int, rest: msgspec.Raw, length: int) -> None:
-    try:
-        found = {len(column) for column in _REST.decode(rest)}
-    except UNREADABLE as error:
-        raise _unknown(index, error) from None
-    if found != {length} and (found or length):
-        raise Wrong(f"Entry {index}: the columns of its figures are not all of {length}.")
 
 
 def _read_kind(index: int, body: ShortBody, parts: Sequence[bytes]) -> Kind:

@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from fairlens_backend.audit_bodies import UNREADABLE, AuditBody, ShortBody
 from fairlens_backend.audit_kinds import Kind, Kinds
@@ -35,10 +34,6 @@ from fairlens_backend.evidence_bundle import LEAF_START, Header, Wrong, is_leaf
 from fairlens_backend.stated_figures import FigureCheck
 
 _ENCODE: Final = msgspec.json.Encoder().encode
-_AT_ONCE: Final = 64
-"""entries whose numbers are looked at together, while they are in the processor's cache"""
-_MINUS: Final = ord("-")
-_ZERO: Final = np.uint8(ord("0"))
 _KINDS: Final = Kinds()
 """Audits of the next chunk are mostly of the same kinds. A kind is known by all the bytes that say it, so nothing passes as another."""
 
@@ -104,10 +99,6 @@ class _NotPlain(Exception):
     """A line that is better read by itself."""
 
 
-class _Misspelt(Exception):
-    """One of the lines so far is not canonical."""
-
-
 def check_chunk(lines: Iterable[bytes], task: Task) -> Checked:
     """The runs of a chunk, by its lines with their newlines."""
     chunk = _Chunk(task)
@@ -117,17 +108,14 @@ def check_chunk(lines: Iterable[bytes], task: Task) -> Checked:
             break
         try:
             chunk.line(line)
-        except _Misspelt:
-            return Checked()
         except (_NotPlain, Wrong, *UNREADABLE):
             break
         done += len(line)
     chunk.close()
     figures = chunk.figures
     try:
-        chunk.look_at_numbers()
         figures.finish()
-    except (_Misspelt, Wrong):
+    except Wrong:
         return Checked()
     counts = figures.recomputed, figures.of_rows, figures.without_counts, figures.uncounted
     return Checked(tuple(chunk.parts), done, *counts)
@@ -140,7 +128,6 @@ class _Chunk:
 
     def __post_init__(self) -> None:
         self.figures = FigureCheck(intervals=self.task.intervals, kinds=_KINDS)
-        self._rest: list[bytes] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -208,29 +195,6 @@ class _Chunk:
             self.parts.append(run)
         self._begin()
 
-    def look_at_numbers(self) -> None:
-        """Whether the parts of short audits that are but numbers, since the last time, are canonical.
-
-        JSON of whole numbers, `null` and brackets has no other spelling but −0, and none of a number that is too large.
-
-        Raises
-        ------
-        _Misspelt : one is not
-        """
-        text = np.frombuffer(b",".join([*self._rest, b","]), dtype=np.uint8)
-        self._rest = []
-        signs = np.flatnonzero(text == _MINUS)
-        digits = (text - _ZERO) < 10  # below "0" it wraps round
-        for step in (
-            1,
-            2,
-            4,
-            8,
-        ):  # whether as many digits as the least integer has that JSON does not keep stand side by side
-            digits = digits[step:] & digits[:-step]
-        if (text[signs + 1] == _ZERO).any() or digits.any():
-            raise _Misspelt
-
     def _apart(self, line: bytes) -> None:
         self.close()
         self.parts.append(line)
@@ -249,15 +213,11 @@ class _Chunk:
         self._chain.passed(link, int(self._chain.in_time(entry.time)))
 
     def _spelled_kind(self, leaf: bytes, entry: ShortEntry) -> Kind:
-        """The kind of a short audit that is canonical, but for what `look_at_numbers` looks at.
+        """The kind of a short audit that is canonical: what was read of it, written again, is what was read.
 
-        What was read of it, written again, is what was read; what was copied as it stands is the parts of its kind, which are
-        looked at once for all, and `rest`.
+        What was copied as it stands is the parts of its kind, which are looked at once for all.
         """
         kind = self.figures.kinds.of(entry.index, entry.body)
         if _ENCODE(entry) != leaf:
             raise _NotPlain
-        self._rest.append(bytes(entry.body.figures.rest))
-        if len(self._rest) >= _AT_ONCE:
-            self.look_at_numbers()
         return kind

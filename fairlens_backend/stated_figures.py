@@ -17,7 +17,7 @@ from fairlens_backend.audit_bodies import (
     layout_of,
     misstated,
 )
-from fairlens_backend.audit_kinds import Kind, Kinds, ShortAudits
+from fairlens_backend.audit_kinds import Kind, Kinds, ShortAudits, Unreadable, size_faults
 from fairlens_backend.core.audit_notation import FIGURE_UNITS
 from fairlens_backend.core.columns import SCORE_UNKNOWN
 from fairlens_backend.core.figure_batches import Figure, Layout, cells_of, figures
@@ -29,7 +29,6 @@ AT_ONCE: Final = 20_000
 _LONG: Final = 10
 TOLERANCE: Final = 1e-12
 """Between two machines the last bits of a division may differ; figures that differ by more were not computed from these counts."""
-_UNKNOWN_TRUTH: Final = 2
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -121,7 +120,10 @@ class FigureCheck:
         for kind in short:
             tables.setdefault((kind.layout, kind.bins), []).append(kind)
         for (layout, bins), kinds in tables.items():
-            faults += self._compare_short(layout, bins, {kind: short[kind] for kind in kinds})
+            try:
+                faults += self._compare_short(layout, bins, {kind: short[kind] for kind in kinds})
+            except Unreadable as wrong:
+                faults.append((wrong.index, wrong))
         self._fault = min(faults, key=lambda fault: fault[0], default=None)
 
     def judge(self, size: int) -> None:
@@ -176,8 +178,7 @@ class FigureCheck:
         indexes = [index for of_kind in kinds.values() for index in of_kind.indexes]
         n = np.concatenate([of_kind.numbers("n") for of_kind in kinds.values()])
         n = n.reshape(len(indexes), len(layout.groups), 2, 3, len(bins))
-        sizes = np.concatenate([of_kind.numbers("sizes") for of_kind in kinds.values()]).reshape(-1, 2)
-        faults = _size_faults(indexes, sizes, n)
+        faults = size_faults(indexes, [one for of_kind in kinds.values() for one in of_kind.sizes], n)
         if len(bins) > 1 or SCORE_UNKNOWN not in bins:
             cells = np.zeros((*n.shape[:4], SCORE_UNKNOWN + 1), dtype=np.int64)
             cells[..., list(bins)] = n
@@ -231,21 +232,6 @@ def _spread(
     made = np.full(shape, np.nan)
     made[:, places] = numbers.reshape(shape[0], len(places)) / FIGURE_UNITS
     return made
-
-
-def _size_faults(
-    indexes: Sequence[int], said: npt.NDArray[np.int64], n: npt.NDArray[np.int64]
-) -> list[Fault]:
-    """The first audit that says other sizes than its table adds up to."""
-    total = n.reshape(len(n), -1).sum(axis=1)
-    unknown = n[:, :, :, _UNKNOWN_TRUTH].reshape(len(n), -1).sum(axis=1)
-    counted = np.column_stack([total, total - unknown])
-    wrong = np.flatnonzero((said != counted).any(axis=1))
-    if not len(wrong):
-        return []
-    first = min(wrong.tolist(), key=lambda one: indexes[one])
-    words = ("{} and {}".format(*row) for row in (said[first], counted[first]))
-    return [(indexes[first], misstated(indexes[first], "its sizes", *words))]
 
 
 def _long_layout(index: int, body: AuditBody, counts: Counts) -> Layout:

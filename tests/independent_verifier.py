@@ -65,8 +65,8 @@ def spelled_out(body: Json) -> Json:
     cells = [
         (g, d, t, b) for g in counts["groups"] for d in (0, 1) for t in (0, 1, 2) for b in counts["bins"]
     ]
-    rows = [[*cell, n] for cell, n in zip(cells, counts["n"], strict=True)]
-    names, values, stated = figures["names"], iter(figures["value"]), []
+    rows = [[*cell, int(n)] for cell, n in zip(cells, counts["n"].split(), strict=True)]
+    names, values, stated = figures["names"], map(int, figures["value"].split()), []
     for attribute, metric, _, has_value, _ in zip(*figures["measured"], strict=True):
         value = next(values) / 10**12 if has_value else None
         stated.append({"attribute": names[attribute], "metric": names[metric], "value": value})

@@ -247,7 +247,7 @@ def test_a_closing_entry_of_another_form(bundle: Lines, change: dict[str, Any]) 
 )  # fmt: skip
 @pytest.mark.parametrize("intervals", [False, True])
 def test_a_row_outside_the_count_table(
-    bundle: Lines, notation: str, column: int, value: int, words: str, intervals: bool
+    bundle: Lines, column: int, value: int, words: str, intervals: bool
 ) -> None:
     """A cell that no table has would be counted for the next group, or for the audit beside it: it is named with its audit."""
 
@@ -255,8 +255,6 @@ def test_a_row_outside_the_count_table(
         entry["body"]["counts"]["rows"][0][column] = value
 
     found = audit_changed(bundle, outside, intervals=intervals)
-    if notation == "short" and column == 4:
-        words = "`int` >= 0"
     assert f"Entry {index_at(bundle, place(bundle, 4))}" in found and words in found
 
 

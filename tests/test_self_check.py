@@ -207,9 +207,9 @@ def test_a_record_is_checked_by_the_same_code(database: Any, monkeypatch: pytest
         (entry,) = ledger.entries(index, index + 1)
     record = {"record_id": "rec-hiring-5", "tenant": "acme", "audit_sha256": "1" * 64}
     assert ledger_reader.fault_of_record(record, "0" * 64) is None
-    told = json.loads(entry.leaf)["body"]["figures"]["value"][0]  # in units of 10⁻¹²
-    assert entry.leaf.count(b'"value":[%d,' % told) == 1
-    forged = entry.leaf.replace(b'"value":[%d,' % told, b'"value":[123456000000,', 1)
+    told = json.loads(entry.leaf)["body"]["figures"]["value"].split(" ")[0].encode()  # in units of 10⁻¹²
+    assert entry.leaf.count(b'"value":"%b ' % told) == 1
+    forged = entry.leaf.replace(b'"value":"%b ' % told, b'"value":"123456000000 ', 1)
     nodes = "UPDATE ledger_entries SET leaf = :leaf, nodes = :nodes WHERE leaf_index = :i"
     tampered(nodes, leaf=forged, nodes=leaf_hash(forged), i=index)
     fault = ledger_reader.fault_of_record(record, "0" * 64)

@@ -12,6 +12,7 @@ from fairlens_backend.core.canonical_json import MAX_SAFE_INTEGER
 __all__ = [
     "FIGURE_UNITS",
     "LIMIT_UNITS",
+    "REST_COLUMNS",
     "SHORT_VERSION",
     "cell_places",
     "entry_version",
@@ -31,6 +32,7 @@ _SPARSE: Final = 20
 """A row of the long notation takes about as many bytes as so many zeros of the short one."""
 _REST: Final = ("lower", "upper", "p_value", "p_adjusted", "status", "method", "severity")
 _LIMITS: Final = frozenset({"lower", "upper", "p_value", "p_adjusted"})
+REST_COLUMNS: Final = len(_REST) + 2
 _MEASURED: Final = ("attribute", "metric", "basis")
 _NUMBERS: Final = ("value", "signed")
 
@@ -99,7 +101,7 @@ def _short_counts(counts: Mapping[str, Any]) -> dict[str, Any] | None:
         "attributes": list(counts["attributes"]),
         "bins": bins,
         "groups": [list(group) for group in groups],
-        "n": n,
+        "n": " ".join(map(str, n)),
         "scores": " ".join(scores) if any(one != "0" for one in scores) else "",
         "version": SHORT_VERSION,
     }
@@ -110,7 +112,7 @@ def _long_counts(counts: Mapping[str, Any]) -> dict[str, Any]:
     scores = counts["scores"].split(" ") if counts["scores"] else ["0"] * len(cells)
     rows = [
         [*cell, n, units]
-        for cell, n, units in zip(cells, counts["n"], scores, strict=True)
+        for cell, n, units in zip(cells, map(int, counts["n"].split()), scores, strict=True)
         if n or units != "0"
     ]
     return {"version": LONG_VERSION, "attributes": counts["attributes"], "rows": rows}
@@ -123,11 +125,14 @@ def _short_figures(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any] | Non
     word_of: dict[str | None, int | None] = {word: i for i, word in enumerate(words)} | {None: None}
     measured = [[name_of[one[name]] for one in figures] for name in _MEASURED]
     measured += [[int(one[name] is not None) for one in figures] for name in _NUMBERS]
-    rest: list[list[Any]] = [
+    if any(len(one["groups_compared"]) not in (0, 2) for one in figures):
+        return None
+    rest: list[list[int | None]] = [
         [_whole(one[name], LIMIT_UNITS) if name in _LIMITS else word_of[one[name]] for one in figures]
         for name in _REST
     ]
-    rest.append([[word_of[group] for group in one["groups_compared"]] for one in figures])
+    for side in range(2):
+        rest.append([word_of[(one["groups_compared"] or (None, None))[side]] for one in figures])
     value, signed = (
         [round(one[name] * FIGURE_UNITS) for one in figures if one[name] is not None] for name in _NUMBERS
     )
@@ -137,28 +142,30 @@ def _short_figures(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any] | Non
     return {
         "measured": measured,
         "names": names,
-        "rest": rest,
-        "signed": signed,
-        "value": value,
+        "rest": ";".join(" ".join("." if one is None else str(one) for one in column) for column in rest),
+        "signed": " ".join(map(str, signed)),
+        "value": " ".join(map(str, value)),
         "words": words,
     }
 
 
 def _long_figures(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     names, words = figures["names"], figures["words"]
-    numbers = [iter(figures[name]) for name in _NUMBERS]
+    numbers = [map(int, figures[name].split()) for name in _NUMBERS]
     made = []
     for *measured, has_value, has_signed in zip(*figures["measured"], strict=True):
         one: dict[str, Any] = dict(zip(_MEASURED, (_text(names, place) for place in measured), strict=True))
         for name, has, column in zip(_NUMBERS, (has_value, has_signed), numbers, strict=True):
             one[name] = next(column) / FIGURE_UNITS if has else None
         made.append(one)
-    *columns, compared = figures["rest"]
-    for name, column in zip(_REST, columns, strict=True):
-        for one, said in zip(made, column, strict=True):
+    *parts, first, second = (
+        [None if one == "." else int(one) for one in column.split()] for column in figures["rest"].split(";")
+    )
+    for name, part in zip(_REST, parts, strict=True):
+        for one, said in zip(made, part, strict=True):
             one[name] = _fraction(said, LIMIT_UNITS) if name in _LIMITS else _text(words, said)
-    for one, groups in zip(made, compared, strict=True):
-        one["groups_compared"] = [words[group] for group in groups]
+    for one, *pair in zip(made, first, second, strict=True):
+        one["groups_compared"] = [words[group] for group in pair if group is not None]
     return made
 
 
