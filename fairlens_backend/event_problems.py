@@ -27,6 +27,7 @@ _CAME: Final = re.compile(r"(unknown field|enum value) [`'].*[`']", re.DOTALL)
 _STEP: Final = re.compile(r"\[\.\.\.\]|\[\d+\]|[^.\[\]]+")
 _ANY_KEY: Final = "[...]"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_BYTES: Final = bytes([*range(32), 127])
 _FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "prediction": Prediction,
     "session_context": SessionContext,
@@ -54,7 +55,8 @@ def control_characters(ids: Sequence[str]) -> dict[int, str]:
     >>> control_characters(["e1", "e2" + chr(0), "é"])
     {1: 'Expected text without control characters, got U+0000 as character 3'}
     """
-    if "".join(ids).isprintable():  # all in one, since nearly always they are
+    joined = "".join(ids)  # all in one, since nearly always there is nothing to find
+    if joined.isascii() and len(joined.encode().translate(None, _CONTROL_BYTES)) == len(joined):
         return {}
     found = ((i, _CONTROL.search(one)) for i, one in enumerate(ids))
     return {

@@ -202,7 +202,11 @@ class Settings:
     rate_limit_login: str = setting("20 per minute", "login and refresh calls an address may make")
     max_json_bytes: int = setting("10485760", "bytes a JSON body may have", minimum=1)
     max_upload_bytes: int = setting("209715200", "bytes an upload may have; unpacked times 10", minimum=1)
-    max_attribute_groups: int = setting("1000", "different values a protected attribute may have", minimum=2)
+    max_attribute_groups: int = setting(
+        "1000",
+        "different values a protected attribute may have; an event with one more is a dead letter",
+        minimum=2,
+    )
     rate_limit_ingest: str = setting("10000 per minute", "calls an API key may make of each /v1/predictions")
     ingest_max_ahead_s: float = setting("3600", "seconds an event may be ahead of the clock", minimum=0)
     early_label_days: float = setting("30", "days a label waits for its decision", minimum=0)

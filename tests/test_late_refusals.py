@@ -62,6 +62,14 @@ def test_values_beyond_the_limit_are_dead_letters(make_settings: Any) -> None:
     assert table.n[table.groups.index(("person 77",)), 1, 1].sum() == 1
 
 
+def test_who_comes_first_has_room(make_settings: Any) -> None:
+    """Within one request too, whatever the values are called."""
+    make_settings(MAX_ATTRIBUTE_GROUPS="2")
+    answer = send([of_sex(f"e{i}", sex) for i, sex in enumerate(["Z", "M", "A", "Z", "B"])])
+    assert [one["index"] for one in answer["rejected"]] == [2, 4]
+    assert counted().groups == (("M",), ("Z",))
+
+
 def test_the_limit_is_of_each_attribute_and_each_version(make_settings: Any) -> None:
     """Two attributes of two values make four groups; a value in the features is named as such; another version has its own room."""
     make_settings(MAX_ATTRIBUTE_GROUPS="2")

@@ -74,14 +74,15 @@ def remembered_groups(series_id: int, wanted: AbstractSet[Group]) -> dict[Group,
     return known
 
 
-def numbered(series_id: int, there: AbstractSet[Group]) -> dict[Group, int]:
-    """The numbers of a series' groups; those of `there` that are new get theirs. Behind the writers' lock.
+def numbered(series_id: int, there: Iterable[Group]) -> dict[Group, int]:
+    """The numbers of a series' groups; those of `there` that are new get theirs, in that order. Behind the writers' lock.
 
     A group for which there is no room any more is not among them; why, says `no_room`.
     """
-    known = remembered_groups(series_id, there)
+    wanted = dict.fromkeys(there)
+    known = remembered_groups(series_id, wanted.keys())
     added: dict[Group, int] = {}
-    for group in sorted(there - known.keys()):
+    for group in (one for one in wanted if one not in known):
         number = len(known) + len(added)
         if number >= MAX_GROUPS or crowded(series_id, known, group) is not None:
             continue

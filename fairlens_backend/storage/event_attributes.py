@@ -130,7 +130,7 @@ def _move_within(
             outcome[i] = "moved"
             moves.setdefault(number, []).append((row, at, new))
     for number, some in moves.items():
-        numbers = count_series.numbered(number, {new for _, _, new in some})
+        numbers = count_series.numbered(number, (new for _, _, new in some))
         rows = np.array([row for row, _, _ in some], dtype=np.int64)
         places_of = np.array([at for _, at, _ in some], dtype=np.int64)
         old = block.cells[places_of].astype(np.int64)

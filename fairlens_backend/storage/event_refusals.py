@@ -48,7 +48,8 @@ def number_groups(part: Columns) -> npt.NDArray[np.int64]:
     Decisions of a group for which there is no room are refused, and no longer `fresh`.
     """
     series_id, codes = count_series.id_of(part.series), part.codes[part.fresh]
-    known = count_series.numbered(series_id, {part.groups[code] for code in set(codes.tolist())})
+    # Groups are listed as they occur: where there is room for some, the first ones get it.
+    known = count_series.numbered(series_id, [part.groups[code] for code in sorted(set(codes.tolist()))])
     numbers = np.array([known.get(group, -1) for group in part.groups], dtype=np.int64)
     if (numbers[codes] < 0).any():
         without = part.fresh & (numbers[part.codes] < 0)
