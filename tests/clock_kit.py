@@ -5,9 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from fairlens_backend import audit_runner, count_keeper, schedule_keeper, window_planner
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.schemas.schedules import ScheduleRequest, WindowsQuery
+from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.storage.tables import Audit
 from tests.ingest_kit import event, send
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -73,3 +77,9 @@ def windows(model: str = "hiring", **query: Any) -> list[dict[str, Any]]:
 def ended(found: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
     """End, revision and state of windows."""
     return [(one["window_end"][11:16], one["revision"], one["state"]) for one in found]
+
+
+def audits_there() -> int:
+    """How many audits the database has."""
+    with read_snapshot() as rows:
+        return len(rows.scalars(select(Audit.audit_id)).all())

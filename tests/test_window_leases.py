@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from fairlens_backend import (
     audit_runner,
@@ -16,9 +15,8 @@ from fairlens_backend import (
 from fairlens_backend.errors import Conflict, Unavailable
 from fairlens_backend.storage import audit_windows, schedules, session
 from fairlens_backend.storage.audit_windows import Span
-from fairlens_backend.storage.session import read_snapshot, unit_of_work
-from fairlens_backend.storage.tables import Audit
-from tests.clock_kit import at, decide, quick, schedule, tick, windows
+from fairlens_backend.storage.session import unit_of_work
+from tests.clock_kit import at, audits_there, decide, quick, schedule, tick, windows
 from tests.ingest_kit import register
 
 
@@ -27,12 +25,6 @@ def model(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model `hiring`, registered, and audits without resampling."""
     quick(monkeypatch.setattr)
     register(reference_groups={"sex": "M"})
-
-
-def audits_there() -> int:
-    """How many audits the database has."""
-    with read_snapshot() as rows:
-        return len(rows.scalars(select(Audit.audit_id)).all())
 
 
 def test_a_clock_that_is_an_hour_ahead_on_one_host_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

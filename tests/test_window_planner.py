@@ -11,8 +11,8 @@ from fairlens_backend import (
     schedule_keeper,
 )
 from fairlens_backend.storage.session import read_snapshot
-from fairlens_backend.storage.tables import Audit, FairnessCheck
-from tests.clock_kit import at, decide, ended, quick, schedule, tick, windows
+from fairlens_backend.storage.tables import FairnessCheck
+from tests.clock_kit import at, audits_there, decide, ended, quick, schedule, tick, windows
 from tests.ingest_kit import event, register, send
 
 
@@ -21,12 +21,6 @@ def model(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model `hiring`, registered, and audits without resampling."""
     quick(monkeypatch.setattr)
     register(reference_groups={"sex": "M"})
-
-
-def audits_there() -> int:
-    """How many audits the database has."""
-    with read_snapshot() as rows:
-        return len(rows.scalars(select(Audit.audit_id)).all())
 
 
 def test_a_model_that_sends_decisions_is_audited_without_anybody_asking() -> None:

@@ -11,8 +11,8 @@ from fairlens_backend import (
 )
 from fairlens_backend.storage.schedule_tables import Schedule
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
-from fairlens_backend.storage.tables import Audit, AuditFigure
-from tests.clock_kit import at, decide, ended, quick, schedule, tick, windows
+from fairlens_backend.storage.tables import AuditFigure
+from tests.clock_kit import at, audits_there, decide, ended, quick, schedule, tick, windows
 from tests.ingest_kit import label, register
 
 
@@ -21,12 +21,6 @@ def model(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model `hiring`, registered, and audits without resampling."""
     quick(monkeypatch.setattr)
     register(reference_groups={"sex": "M"})
-
-
-def audits_there() -> int:
-    """How many audits the database has."""
-    with read_snapshot() as rows:
-        return len(rows.scalars(select(Audit.audit_id)).all())
 
 
 def test_labels_make_a_new_revision_that_stands_in_the_place_of_the_old() -> None:
