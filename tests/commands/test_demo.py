@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ def test_an_interrupted_demonstration_ends_its_server(how: signal.Signals) -> No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # What a shell runs in the background ignores SIGINT, and so do its children: here too, were the suite run like that.
+        preexec_fn=partial(signal.signal, how, signal.SIG_DFL),  # noqa: PLW1509  one call of C
     )
     assert process.stdout is not None
     first = process.stdout.readline()
