@@ -62,7 +62,8 @@ def ground_truth() -> Response:
     """Counts move in the minute of the decision; a label that comes before its decision waits for it."""
     taken = prediction_ingest.add_labels(_sender(), packed_body(), telemetry.utc_now())
     gauges.note_labels(**{name: taken[name] for name in ("joined", "unchanged", "waiting", "expired")})
-    return success(taken, f"{counted(taken['joined'], 'label')} joined, {taken['waiting']} waiting.")
+    odd = f", {taken['undeclared']} that the model does not declare" if taken.get("undeclared") else ""
+    return success(taken, f"{counted(taken['joined'], 'label')} joined, {taken['waiting']} waiting{odd}.")
 
 
 @bp.post(

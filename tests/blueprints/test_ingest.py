@@ -176,3 +176,14 @@ def test_a_locked_database_is_503_and_nothing_is_stored(make_app: Any) -> None:
         assert_envelope(people.monitor.post(INGEST, [event("a")]), 503, "unavailable")
     other.close()
     assert assert_envelope(people.monitor.post(INGEST, [event("a")]), 200)["queued"] == 1
+
+
+def test_labels_that_the_model_does_not_declare_are_told(people: People, key: str) -> None:
+    """Where both classes are declared such a label is not joined, and the message says so."""
+    declared = {"columns": {"decision": "hired", "protected": ["sex"]}, "favourable": {"decision": ["yes"], "truth": ["good"]},
+                "unfavourable": {"decision": ["no"], "truth": ["bad"]}}  # fmt: skip
+    assert_envelope(people.admin.post(REGISTER, {"model_name": "strict", "version": "v1", **declared}), 201)
+    by_key(people, key, INGEST, [event("a", model_id="strict"), event("b", model_id="strict")])
+    answer = by_key(people, key, LABELS, {"event_id": ["a", "b"], "label": ["good", "gud"]})
+    assert assert_envelope(answer, 200)["undeclared"] == 1
+    assert answer.get_json()["message"] == "1 label joined, 0 waiting, 1 that the model does not declare."
