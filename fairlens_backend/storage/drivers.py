@@ -7,6 +7,7 @@ psycopg's and SQLAlchemy's Python. `psycopg.pq` is psycopg's published wrapper o
 import select
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Engine, event
@@ -31,6 +32,76 @@ def begin(driver: Any) -> None:
         driver.pgconn.exec_(b"BEGIN")
 
 
+def first_value(driver: Any, statement: bytes, values: Sequence[int | str | bytes | None]) -> bytes | None:
+    """What a statement gives in the first column of its first row, as PostgreSQL's text; None for null or no row.
+
+    Where no transaction is open yet, it is opened on the same journey: of an append to the ledger, in a unit of work of its own,
+    a journey and its wait are a third.
+
+    Parameters
+    ----------
+    statement : with $1, $2, … for the values
+
+    Raises
+    ------
+    psycopg.Error : the server's own error, or the connection is lost
+    """
+    from psycopg import pq
+
+    server = driver.pgconn
+    opens = server.transaction_status == pq.TransactionStatus.IDLE
+    encoding = driver.info.encoding
+    sent = [None if one is None else _spelled(one, encoding) for one in values]
+    # Texts as bytes of known length: in text form one with a NUL would end there, so the server refuses it.
+    forms = [pq.Format.TEXT if isinstance(one, int) else pq.Format.BINARY for one in values]
+    try:
+        server.enter_pipeline_mode()
+        if opens:
+            server.send_query_params(b"BEGIN", None)
+        server.send_query_params(statement, sent, param_formats=forms)
+        server.pipeline_sync()
+        answers = _answers(server)
+        server.exit_pipeline_mode()
+    except BaseException:
+        driver.close()  # nobody knows what of this the server has still to say
+        raise
+    for one in answers:
+        if one.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
+            raise _error(one)
+    found: bytes | None = answers[-1].get_value(0, 0) if answers[-1].ntuples else None
+    return found
+
+
+def _spelled(value: int | str | bytes, encoding: str) -> bytes:
+    if isinstance(value, int):
+        return b"%d" % value
+    return value.encode(encoding) if isinstance(value, str) else value
+
+
+def _answers(server: Any) -> list[Any]:
+    """The results of what was sent, up to the sync. libpq's own waiting would keep other threads of this process from running."""
+    from psycopg import OperationalError, pq
+
+    wait = select.poll()
+    wait.register(server.socket, select.POLLIN | select.POLLOUT)
+    while server.flush():  # what the server says meanwhile is read, or both would wait for each other
+        wait.poll()
+        server.consume_input()
+    wait.modify(server.socket, select.POLLIN)
+    found: list[Any] = []
+    while True:
+        while server.is_busy():
+            wait.poll()
+            server.consume_input()
+        one = server.get_result()
+        if one is not None and one.status == pq.ExecStatus.PIPELINE_SYNC:
+            return found
+        if one is not None:
+            found.append(one)
+        if server.status != pq.ConnStatus.OK:
+            raise OperationalError(server.get_error_message())
+
+
 def commit(driver: Any) -> None:
     """Commit what was begun; it is durable when this returns.
 
@@ -41,19 +112,22 @@ def commit(driver: Any) -> None:
     if isinstance(driver, sqlite3.Connection):
         driver.execute("COMMIT")
         return
-    from psycopg import (
-        OperationalError,
-        errors,
-        pq,
-    )  # here, not above: 0.1 s that who has SQLite need not wait
+    from psycopg import errors, pq  # here, not above: 0.1 s that who has SQLite need not wait
 
     done = driver.pgconn.exec_(b"COMMIT")
     if done.status != pq.ExecStatus.COMMAND_OK:
-        state = done.error_field(pq.DiagnosticField.SQLSTATE)  # none: it is not the server that says it
-        made = OperationalError if state is None else errors.lookup(state.decode())
-        raise made(done.error_message.decode(errors="replace").strip() or "the connection is lost")
+        raise _error(done)
     if done.command_status != b"COMMIT":
         raise errors.InFailedSqlTransaction("the transaction had failed before; nothing was stored")
+
+
+def _error(answer: Any) -> Exception:
+    """What psycopg would raise for a result that is an error."""
+    from psycopg import OperationalError, errors, pq
+
+    state = answer.error_field(pq.DiagnosticField.SQLSTATE)  # none: it is not the server that says it
+    made = OperationalError if state is None else errors.lookup(state.decode())
+    return made(answer.error_message.decode(errors="replace").strip() or "the connection is lost")
 
 
 def watch(made: Engine) -> None:

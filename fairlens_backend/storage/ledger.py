@@ -24,6 +24,7 @@ from fairlens_backend.storage.session import (
     current_session,
     driver_connection,
     engine,
+    first_value,
     is_postgresql,
     lock_for_append,
 )
@@ -178,7 +179,8 @@ def entries(start: int, end: int) -> list[Entry]:
 
 
 ENTRY: Final = tuple(getattr(LedgerEntry, name) for name in _COLUMNS)
-_APPEND_POSTGRESQL: Final = f"SELECT fairlens_ledger_append({', '.join(['%s'] * (2 + len(_COLUMNS)))})"
+_MARKS: Final = ", ".join(f"${place + 1}" for place in range(2 + len(_COLUMNS)))
+_APPEND_POSTGRESQL: Final = f"SELECT fairlens_ledger_append({_MARKS})".encode()
 _APPEND_SQLITE: Final = (
     f"INSERT INTO ledger_entries ({', '.join(_COLUMNS)}) SELECT {', '.join('?' * len(_COLUMNS))} "
     "WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = ?) "
@@ -243,12 +245,10 @@ def _text(value: Any) -> str | None:
 
 def _insert_after(tail: Tail, row: tuple[Any, ...]) -> bool:
     """Insert the entry if the ledger still ends as in `tail` and no head is later than the entry; whether it was inserted."""
-    driver = driver_connection()
     if is_postgresql():
-        asked = driver.execute(_APPEND_POSTGRESQL, (LEDGER_LOCK, tail.nodes, *row), prepare=True, binary=True)
-        return bool(asked.fetchone()[0])
+        return first_value(_APPEND_POSTGRESQL, (LEDGER_LOCK, tail.nodes, *row)) == b"t"
     values = (*row, row[0], row[1], row[0], row[0] - 1, tail.nodes)
-    return bool(driver.execute(_APPEND_SQLITE, values).rowcount == 1)
+    return bool(driver_connection().execute(_APPEND_SQLITE, values).rowcount == 1)
 
 
 def _insert_all(made: Sequence[tuple[Any, ...]]) -> None:

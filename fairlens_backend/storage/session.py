@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -161,15 +161,32 @@ def driver_connection() -> Any:
     Where the unit of work has used nothing else yet, its transaction is opened without SQLAlchemy, at a fraction of the cost;
     what comes later joins it.
     """
+    driver, is_new = _driver()
+    if is_new:
+        drivers.begin(driver)
+    return driver
+
+
+def first_value(statement: bytes, values: Sequence[int | str | bytes | None]) -> bytes | None:
+    """`drivers.first_value` in the unit of work under way, on PostgreSQL; where nothing was used before, it opens the transaction."""
+    driver, _ = _driver()
+    return drivers.first_value(driver, statement, values)
+
+
+def _driver() -> tuple[Any, bool]:
+    """The driver's connection of the unit of work under way, and whether no transaction was opened on it yet."""
     session = _session.get()
     if session is None:
         raise RuntimeError("storage was used outside unit_of_work()")
     if session.in_transaction():
-        return session.connection().connection.driver_connection  # a savepoint under way is begun with this
+        return (
+            session.connection().connection.driver_connection,
+            False,
+        )  # a savepoint under way is begun with this
+    is_new = session.pooled is None
     if session.pooled is None:
         session.pooled = cast(Engine, session.bind).raw_connection()
-        drivers.begin(session.pooled.driver_connection)
-    return session.pooled.driver_connection
+    return session.pooled.driver_connection, is_new
 
 
 def is_postgresql() -> bool:

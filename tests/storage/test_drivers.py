@@ -1,6 +1,8 @@
 """What is said to the driver itself: errors are its own, and a pool gives no connection that the server has closed."""
 
 from contextlib import suppress
+from hashlib import md5
+from threading import Thread
 
 import psycopg
 import pytest
@@ -95,6 +97,93 @@ def test_a_connection_lost_before_its_commit_is_unavailable(postgresql: None) ->
     """It is told; a caller may not take the act for done."""
     with pytest.raises(Unavailable), unit_of_work():
         end_backend(session.driver_connection().info.backend_pid)
+
+
+def status() -> psycopg.pq.TransactionStatus:
+    return session.driver_connection().info.transaction_status  # type: ignore[no-any-return]
+
+
+def test_the_first_value_of_a_statement_opens_the_transaction(postgresql: None) -> None:
+    """On one journey; what comes later is in the same transaction, and all of it ends together."""
+    for ends in (True, False):
+        with suppress(ZeroDivisionError), unit_of_work() as here:
+            assert session.first_value(b"CREATE TABLE scratch AS SELECT $1::int AS a", (7,)) is None
+            assert status() == psycopg.pq.TransactionStatus.INTRANS
+            assert session.first_value(b"SELECT a + $1 FROM scratch", (-3,)) == b"4"
+            assert here.execute(text("SELECT a FROM scratch")).scalar_one() == 7
+            here.execute(text("DROP TABLE scratch"))
+            if not ends:
+                raise ZeroDivisionError
+    with read_snapshot() as here:
+        assert here.execute(text("SELECT to_regclass('scratch')")).scalar_one() is None
+
+
+def test_values_arrive_as_they_are(postgresql: None) -> None:
+    """Numbers, texts of any letters, bytes with zeros, nulls, and one far larger than what a socket holds; no row and null are None."""
+    large = bytes(range(256)) * 80_000
+    with unit_of_work():
+        asked = b"SELECT length($1::bytea)::text || $2::text || ($3::bigint + 1) || coalesce($4::text, '-')"
+        found = session.first_value(asked, (large, "ä € 😀 '; --", 2**53, None))
+        assert found is not None and found.decode() == f"20480000ä € 😀 '; --{2**53 + 1}-"
+        assert session.first_value(b"SELECT md5($1::bytea)", (large,)) == md5(large).hexdigest().encode()
+        assert session.first_value(b"SELECT repeat('x', 9000000)", ()) == b"x" * 9_000_000
+        assert session.first_value(b"SELECT NULL", ()) is None
+        assert session.first_value(b"SELECT 1 WHERE false", ()) is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "values", "error"),
+    [
+        (b"SELECT 1 / $1::int", (0,), psycopg.errors.DivisionByZero),
+        (b"SELECT $1::text", ("a\0b",), psycopg.errors.CharacterNotInRepertoire),
+        (b"SELECT nothing", (), psycopg.errors.UndefinedColumn),
+        (b"SELECT 1; SELECT 2", (), psycopg.errors.SyntaxError),
+    ],
+)
+def test_a_first_value_that_is_refused_is_the_servers_error(
+    postgresql: None, statement: bytes, values: tuple[int | str, ...], error: type[psycopg.Error]
+) -> None:
+    """As the first statement and as a later one; the connection is of use afterwards."""
+    number = backend()
+    for later in (False, True):
+        with pytest.raises(error), unit_of_work() as here:
+            if later:
+                here.execute(text("SELECT 1"))
+            session.first_value(statement, values)
+    assert backend() == number
+
+
+def test_a_connection_lost_before_its_first_value_is_unavailable(postgresql: None) -> None:
+    """It ends while it is in use; the next unit of work has another one."""
+    with pytest.raises(Unavailable), unit_of_work():
+        number = int(session.first_value(b"SELECT pg_backend_pid()", ()) or 0)
+        end_backend(number)
+        session.first_value(b"SELECT 1", ())
+    with pytest.raises(Unavailable), unit_of_work():
+        session.first_value(b"SELECT pg_terminate_backend(pg_backend_pid())", ())
+    assert backend() != number
+
+
+def test_others_work_while_a_first_value_is_awaited(postgresql: None) -> None:
+    """One that waits for a lock lets the thread run that holds it: else both would stand for ever."""
+    order: list[str] = []
+    lock = b"SELECT pg_advisory_xact_lock($1)"
+
+    def second() -> None:
+        with unit_of_work():
+            session.first_value(lock, (4711,))
+            order.append("second")
+
+    other = Thread(target=second)
+    with unit_of_work():
+        session.first_value(lock, (4711,))
+        other.start()
+        waits = b"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
+        while session.first_value(waits, ()) != b"1":
+            assert other.is_alive()
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
 
 
 def test_a_transaction_that_was_begun_and_not_used_ends(database: None) -> None:
