@@ -49,6 +49,12 @@ class Stated(msgspec.Struct, frozen=True):
     lower: float | None
     upper: float | None
     p_value: float | None
+    p_adjusted: float | None = None
+    status: str | None = None
+    method: str | None = None
+    severity: str | None = None
+    groups_compared: tuple[str, ...] = ()
+    sample_sizes: dict[str, int] | None = None
 
 
 class AuditBody(msgspec.Struct, frozen=True):
@@ -66,6 +72,9 @@ class AuditBody(msgspec.Struct, frozen=True):
     previous_audit_index: int | None
     labelled_size: int | None = None
     settings: Settings | None = None
+    overall_severity: str | None = None
+    alert: bool | None = None
+    engine: str | None = None
 
 
 # What follows is read and written again to see that it is canonical: whole, and with its keys in order.

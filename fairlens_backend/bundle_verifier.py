@@ -52,7 +52,8 @@ def verify(
     lines : of the file, each with its newline
     keys : the ledger's public keys that are trusted; a key that they signed in is trusted after that
     heads : earlier heads, authorities' certificates and witnesses' keys that the reader has; None for none
-    intervals : whether intervals and p-values are recomputed too (about 40 ms an audit), not only values
+    intervals : whether all that follows from the counts is recomputed (about 40 ms an audit), not only values: also
+        intervals, p-values, statuses, severities and alerts
 
     Raises
     ------
@@ -77,6 +78,7 @@ class Reading:
         self.walk = Walk(self.heads)
         self.fold = self.walk.fold
         self.figures = FigureCheck(intervals=intervals)
+        self._intervals = intervals
         self.chain: AuditChain | None = None
         self.lines = 0
         self._ended = False
@@ -199,6 +201,15 @@ class Reading:
         if self.figures.of_rows:
             verdict.not_checked.append(
                 f"{self.figures.of_rows} figures of samples of rows or of earlier audits, which no count table gives"
+                + (
+                    "; what follows from all figures together was computed with these as stated"
+                    if self._intervals
+                    else ""
+                )
+            )
+        if self.figures.recomputed and not self._intervals:
+            verdict.not_checked.append(
+                "intervals, p-values, statuses, groups compared, severities and alerts: give --intervals, and they are computed anew too"
             )
         return verdict
 

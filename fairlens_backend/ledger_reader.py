@@ -189,7 +189,8 @@ def keys() -> dict[str, Any]:
 
 
 def fault_of_record(record: Mapping[str, Any], hash_value: str) -> str | None:
-    """What is wrong with the ledger's entry of a record, or None: its hash, its place, what it says, its inclusion in the newest head.
+    """What is wrong with the ledger's entry of a record, or None: its hash, its place, its inclusion in the newest head, and
+    what it says: values, intervals, tests and severities are computed anew.
 
     A record that is older than the ledger has no entry, and that is nothing wrong.
     """
@@ -203,7 +204,7 @@ def fault_of_record(record: Mapping[str, Any], hash_value: str) -> str | None:
         if len(found) > 1:
             return f"has {len(found)} entries for it, {' and '.join(str(one.index) for one in found)}"
         (entry,) = found
-        return _entry_fault(entry, record, hash_value) or _head_fault(entry)
+        return _entry_fault(entry, record, hash_value, intervals=True) or _head_fault(entry)
 
 
 def vouches_for(record: Mapping[str, Any], hash_value: str) -> bool:
@@ -214,7 +215,9 @@ def vouches_for(record: Mapping[str, Any], hash_value: str) -> bool:
         return len(found) == 1 and _entry_fault(found[0], record, hash_value) is _head_fault(found[0]) is None
 
 
-def _entry_fault(entry: ledger.Entry, record: Mapping[str, Any], hash_value: str) -> str | None:
+def _entry_fault(
+    entry: ledger.Entry, record: Mapping[str, Any], hash_value: str, *, intervals: bool = False
+) -> str | None:
     if leaf_hash(entry.leaf) != entry.leaf_hash:
         return f"has an entry {entry.index} that was altered: its bytes do not have the hash in the tree"
     try:
@@ -227,18 +230,18 @@ def _entry_fault(entry: ledger.Entry, record: Mapping[str, Any], hash_value: str
         return f"has an entry {entry.index} whose row is not what its bytes say"
     if hashes != (hash_value, record.get("audit_sha256")):
         return f"names in entry {entry.index} another hash than the record has"
-    return _figures_fault(entry)
+    return _figures_fault(entry, intervals=intervals)
 
 
-def _figures_fault(entry: ledger.Entry) -> str | None:
-    """Whether an audit's figures are those that its counts give, by the code that verifies bundles."""
+def _figures_fault(entry: ledger.Entry, *, intervals: bool) -> str | None:
+    """Whether an audit states what its counts give, by the code that verifies bundles."""
     try:
         read = read_entry(entry.leaf)
     except UNREADABLE:
         return f"has an entry {entry.index} that cannot be read"
     if not isinstance(read, AuditEntry | ShortEntry):
         return f"has an entry {entry.index} that is no audit"
-    check = FigureCheck()
+    check = FigureCheck(intervals=intervals)
     try:
         check.add(entry.index, read.body)
         check.finish()

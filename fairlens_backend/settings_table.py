@@ -237,6 +237,11 @@ class Settings:
     self_check_s: float = setting(
         "3600", "seconds between two checks of the whole stored ledger; 0: none", minimum=0
     )
+    self_check_whole: int = setting(
+        "3",
+        "newest audits of each model whose intervals, tests and severities each of these checks computes anew too, about 40 ms an audit; 0: none",
+        minimum=0,
+    )
     witness_logs: str = setting(
         "", "public keys of other servers' ledgers whose heads this one cosigns, separated by commas"
     )

@@ -38,7 +38,13 @@ def audit(
     minutes: float, model: str = "hiring", tenant: str = "acme", seed: int = 0, n_resamples: int = 0
 ) -> int:
     """Record an audit of a model at a time; the index of its entry."""
-    counts, found = assessed(seed, n_resamples)
+    return recorded(minutes, *assessed(seed, n_resamples), model=model, tenant=tenant)
+
+
+def recorded(
+    minutes: float, counts: dict[str, Any], found: dict[str, Any], model: str = "hiring", tenant: str = "acme"
+) -> int:
+    """Record what the engine, or a liar, said of counts; the index of its entry."""
     name = f"{model}-{minutes}"
     stamp = telemetry.timestamp(at(minutes))
     result = {

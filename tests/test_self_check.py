@@ -14,7 +14,7 @@ from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.storage import ledger
 from fairlens_backend.storage.session import current_session, is_postgresql, read_snapshot, unit_of_work
 from tests.ingest_kit import register
-from tests.ledger_kit import at, audit, body_of, other
+from tests.ledger_kit import assessed, at, audit, body_of, other, recorded
 
 HOUR = timedelta(hours=1)
 
@@ -214,3 +214,47 @@ def test_a_record_is_checked_by_the_same_code(database: Any, monkeypatch: pytest
     tampered(nodes, leaf=forged, nodes=leaf_hash(forged), i=index)
     fault = ledger_reader.fault_of_record(record, "0" * 64)
     assert fault is not None and "0.123456" in fault
+
+
+def beautified(minutes: float) -> None:
+    """An audit whose verdict is better than its figures, recorded with hash and head as any other."""
+    counts, found = assessed(2)
+    recorded(minutes, counts, {**found, "overall_severity": "PASS" if found["alert"] else "CRITICAL"})
+
+
+@pytest.mark.parametrize(("whole", "status"), [("0", "ok"), ("2", "failed")])
+def test_the_newest_audits_are_recomputed_whole(
+    history: None, make_settings: Any, whole: str, status: str
+) -> None:
+    """Not their values alone: a verdict that does not follow is found, in as many of each model's newest as is set."""
+    make_settings(SELF_CHECK_WHOLE=whole)
+    beautified(41)
+    audit(42)
+    found = until_ended(50)
+    assert found["status"] == status
+    if whole != "0":
+        assert "for overall_severity; its counts give" in self_check.last_result()["finding"]
+    else:
+        assert found["recomputed_whole"] == 0
+
+
+def test_older_audits_are_recomputed_by_value(history: None, make_settings: Any) -> None:
+    """A round stays cheap: behind the newest two of each model only values are looked at; each tick does something."""
+    make_settings(SELF_CHECK_WHOLE="2")
+    beautified(41)
+    audit(42)
+    audit(43)
+    ticks = iter(range(10_000))
+    ended = [self_check.run_due(at(50), elapsed=lambda: float(next(ticks))) for _ in range(80)]
+    assert ended.count(True) == 1
+    found = self_check.health(at(50))
+    assert (found["status"], found["recomputed_whole"]) == ("ok", 4)  # two models, each of its own tenant
+
+
+def test_one_record_is_recomputed_whole(history: None) -> None:
+    """Who asks about one record is told of its verdict too."""
+    beautified(41)
+    fault = ledger_reader.fault_of_record(
+        {"record_id": "rec-hiring-41", "tenant": "acme", "audit_sha256": "1" * 64}, "0" * 64
+    )
+    assert fault is not None and "for overall_severity; its counts give" in fault

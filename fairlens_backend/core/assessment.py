@@ -1,36 +1,27 @@
 """From a count table to its fairness: metrics for every attribute and crossing, slices, tests, severity, sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fairlens_backend.core.audit_view import CROSS
+from fairlens_backend.core.audit_view import CROSS, AuditView
 from fairlens_backend.core.audit_views import audit_views
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.findings import write_sentences
 from fairlens_backend.core.impact_ratio import impact_ratio_tables
-from fairlens_backend.core.inference.significance import adjust_by_family
+from fairlens_backend.core.judgement import judge, overall
 from fairlens_backend.core.measured import ALL_ROWS, Measured, require_row_metric
 from fairlens_backend.core.metrics import METRICS, METRICS_BY_NAME, ROW_METRICS, Metric
 from fairlens_backend.core.policy import DEFAULT_POLICY, Policy
 from fairlens_backend.core.reference_group import ReferenceGroup
 from fairlens_backend.core.row_sample import RowMeasured
-from fairlens_backend.core.severity import (
-    ALERTING,
-    Finding,
-    Severity,
-    metric_severity,
-    overall_severity,
-)
+from fairlens_backend.core.severity import ALERTING
 from fairlens_backend.core.slices import demographic_slices
 from fairlens_backend.errors import InvalidInput
 
-__all__ = ["ALL_ROWS", "CROSS", "DEFAULT_POLICY", "Policy", "assess", "measure"]
+__all__ = ["ALL_ROWS", "CROSS", "DEFAULT_POLICY", "Policy", "assess", "measure", "measure_all"]
 
 N_RESAMPLES: Final = 1_000
 MAX_RESAMPLES: Final = 100_000
-_WITH_REFERENCE: Final = tuple(metric for metric in METRICS if metric.compared == "reference")
-_CERTAIN: Final[frozenset[Severity]] = frozenset({"CRITICAL", "HIGH", "MEDIUM"})
 
 History = Mapping[str, Sequence[float | None]]
 
@@ -110,20 +101,12 @@ def assess(
         require_row_metric(row)
     table = table.marginal(names)
     views = audit_views(table, names, declared, policy, seed, n_resamples, dict(history or {}))
-    measured = [
-        views[name].measure(metric)
-        for name in views
-        for metric in METRICS
-        if metric.scope == ("attribute" if name in names else "crossing")
-    ]
+    measured = _measured(views, names)
     measured += [Measured.of_rows(row, policy.threshold(row.metric_name)) for row in extra]
-    adjusted = adjust_by_family(
-        [one.p_value for one in measured], [bool(one.compared) for one in measured], policy.correction
-    )
-    judged = [_judge(one, p, policy) for one, p in zip(measured, adjusted, strict=True)]
+    judged = judge(measured, policy)
     tables = {name: views[name].table for name in names}
     chosen = {name: _chosen(views[name].reference) for name in names}
-    severity = _overall(judged, table.total, policy)
+    severity = overall(judged, table.total, policy)
     slices, left_out = demographic_slices(table, names, policy.min_group_size)
     result = {
         "sample_size": table.total,
@@ -185,6 +168,38 @@ def measure(
     return {metric.name: views[attribute].measure(metric).to_dict() for metric in metrics}
 
 
+def measure_all(
+    table: CountTable,
+    protected: Sequence[str],
+    reference_groups: Mapping[str, str],
+    policy: Policy,
+    *,
+    seed: int,
+    n_resamples: int,
+) -> list[Measured]:
+    """The figures of `assess` that a count table gives, in its order, before they are judged together; no history, no rows.
+
+    Raises
+    ------
+    InvalidInput : as `assess`
+    """
+    _check(table, protected, reference_groups)
+    _check_resampling(seed, n_resamples)
+    marginal = table.marginal(protected)
+    return _measured(
+        audit_views(marginal, protected, reference_groups, policy, seed, n_resamples, {}), protected
+    )
+
+
+def _measured(views: Mapping[str, AuditView], names: Sequence[str]) -> list[Measured]:
+    return [
+        view.measure(metric)
+        for name, view in views.items()
+        for metric in METRICS
+        if metric.scope == ("attribute" if name in names else "crossing")
+    ]
+
+
 def _check(table: CountTable, names: Sequence[str], declared: Mapping[str, str]) -> None:
     if not names:
         raise InvalidInput(
@@ -217,37 +232,6 @@ def _check_resampling(seed: int, n_resamples: int) -> None:
             raise InvalidInput(
                 f"{name} is {value!r}; expected was {expected}", field=name, got=str(value), expected=expected
             )
-
-
-def _judge(one: Measured, p_adjusted: float | None, policy: Policy) -> Measured:
-    """Add what the many tests together say of one, and its severity."""
-    significant = None if p_adjusted is None else p_adjusted <= policy.alpha
-    one = replace(one, p_adjusted=p_adjusted, significant=significant)
-    finding = one.finding(decides=True)
-    return replace(one, severity=metric_severity(finding)) if finding else one
-
-
-def _overall(judged: Sequence[Measured], sample_size: int, policy: Policy) -> Severity:
-    comparable = any(one.compared for one in judged)
-    severity = overall_severity(_findings(judged, policy), sample_size, policy.min_sample_size, comparable)
-    # No breach among the groups that were compared says nothing of a reference group that could not be.
-    with_reference = any(one.compared and one.metric in _WITH_REFERENCE for one in judged)
-    return severity if with_reference or severity in _CERTAIN else "UNKNOWN"
-
-
-def _findings(judged: Sequence[Measured], policy: Policy) -> Iterator[Finding]:
-    no_ratio = {
-        one.attribute
-        for one in judged
-        if one.metric.name == "disparate_impact_ratio" and one.status == "undefined"
-    }
-    for one in judged:
-        # Where nobody of the reference group is selected the ratio has no value, and the difference decides in its
-        # stead: a gap of 40 points must not pass because it cannot be divided.
-        stands_in = one.metric.name == "statistical_parity_difference" and one.attribute in no_ratio
-        finding = one.finding(decides=policy.decides(one.metric.name) or stands_in)
-        if finding:
-            yield finding
 
 
 def _worst(judged: Sequence[Measured], policy: Policy) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["FROM_HISTORY", "FROM_ROWS", "audit_body", "figures_of"]
+__all__ = ["FROM_HISTORY", "FROM_ROWS", "audit_body", "basis_of", "figures_of"]
 
 FROM_ROWS: Final = frozenset({"individual_fairness_score", "counterfactual_fairness", "consistency"})
 FROM_HISTORY: Final = frozenset({"temporal_drift_index"})
@@ -67,7 +67,7 @@ def figures_of(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {
                 "attribute": figure["attribute"],
                 "metric": figure["name"],
-                "basis": _basis(figure["name"]),
+                "basis": basis_of(figure["name"]),
                 "status": figure["status"],
                 "value": figure["value"],
                 "signed": figure["signed"],
@@ -82,5 +82,6 @@ def figures_of(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _basis(metric: str) -> str:
+def basis_of(metric: str) -> str:
+    """What a metric can be recomputed from: `counts`, `rows` or `history`."""
     return "rows" if metric in FROM_ROWS else "history" if metric in FROM_HISTORY else "counts"
