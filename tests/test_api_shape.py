@@ -1,5 +1,6 @@
 """Every route: without a token, with every role that is too low, with one that may, and with one bad body."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from tests.api import (
     People,
     assert_envelope,
     log_in,
+    new_people,
     submission,
 )
 
@@ -184,9 +186,40 @@ OPERATORS_ONLY = {"/metrics", "/api/admin/reset_key", "/api/admin/acknowledge_da
 TABLE = pytest.mark.parametrize("route", ROUTES, ids=str)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A tenant's people, and the names of what exists there."""
+
+    people: People
+    known: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def standing() -> list[Place]:
+    """The place that `place` gives to all who change nothing, once it is made."""
+    return []
+
+
 @pytest.fixture
-def known(app: Flask, people: People, loan_model: dict[str, Any]) -> dict[str, str]:
-    """Names of what exists in the tenant: a record with an alert, its hash, a key, users."""
+def place(app: Flask, demo_model: Any, standing: list[Place]) -> Callable[[bool], Place]:
+    """A tenant of this test's own for who may change something, the common one for who is refused or only reads."""
+
+    def made(changes: bool) -> Place:
+        if not changes and standing:
+            return standing[0]
+        people = new_people(app)
+        registered = people.admin.upload(REGISTER, demo_model[1], "artefact", demo_model[0])
+        assert_envelope(registered, 201)
+        one = Place(people, names_in(people))
+        if not changes:
+            standing.append(one)
+        return one
+
+    return made
+
+
+def names_in(people: People) -> dict[str, str]:
+    """Make what every kind of path names: a record with an alert, its hash, a key, users; how each is called."""
     record = assert_envelope(people.monitor.post(SUBMIT, submission()), 200)
     key = assert_envelope(
         people.admin.post("/api/admin/api_keys", {"name": "machine", "scope": "submit"}), 201
@@ -299,8 +332,9 @@ def test_every_view_says_who_may_call_it(app: Flask) -> None:
 
 
 @TABLE
-def test_without_a_token(route: Route, client: FlaskClient, known: dict[str, str]) -> None:
+def test_without_a_token(route: Route, client: FlaskClient, place: Callable[[bool], Place]) -> None:
     """401 where a role is needed, even with a body that is wrong; an open route answers."""
+    known = place(route.role is None and route.method != "GET").known
     if route.role is not None:
         for given in (route.good, route.bad or {}):
             answer = knock(Caller(client), route, known, given)
@@ -315,17 +349,22 @@ def test_without_a_token(route: Route, client: FlaskClient, known: dict[str, str
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.role not in (None, "monitor")], ids=str)
-def test_each_role_that_is_too_low(route: Route, people: People, known: dict[str, str]) -> None:
+def test_each_role_that_is_too_low(route: Route, place: Callable[[bool], Place]) -> None:
     """403 that names both roles, whatever the body holds."""
+    there = place(False)
     for role in ROLES[: ROLES.index(route.role or "monitor")]:
         for given in (route.good, route.bad or {}):
-            details = assert_envelope(knock(people.of(role), route, known, given), 403, "not_allowed")
+            details = assert_envelope(
+                knock(there.people.of(role), route, there.known, given), 403, "not_allowed"
+            )
             assert (details["role"], details["required_role"]) == (role, route.role)
 
 
 @TABLE
-def test_each_role_that_may(route: Route, people: People, operator: Caller, known: dict[str, str]) -> None:
+def test_each_role_that_may(route: Route, operator: Caller, place: Callable[[bool], Place]) -> None:
     """The lowest role that may, succeeds; what is the server's belongs to the operator's administrators alone."""
+    there = place(route.method != "GET")
+    people, known = there.people, there.known
     if route.rule in HTML or route.rule == "/openapi.json":
         assert knock(people.monitor, route, known).status_code == 200
         return
@@ -341,28 +380,33 @@ def test_each_role_that_may(route: Route, people: People, operator: Caller, know
 
 
 @TABLE
-def test_higher_roles_may_too(route: Route, people: People, known: dict[str, str]) -> None:
+def test_higher_roles_may_too(route: Route, place: Callable[[bool], Place]) -> None:
     """monitor ⊂ auditor ⊂ admin: a bad body gets beyond the role check with every higher role."""
+    there = place(route.method != "GET" and route.bad is None)
     for role in ROLES[ROLES.index(route.role or "monitor") :]:
-        answer = knock(people.of(role), route, known, route.bad)
+        answer = knock(there.people.of(role), route, there.known, route.bad)
         assert answer.status_code not in (401, 500) and (
             route.rule in OPERATORS_ONLY or answer.status_code != 403
         )
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.bad or one.bad_path], ids=str)
-def test_one_bad_request(route: Route, people: People, operator: Caller, known: dict[str, str]) -> None:
+def test_one_bad_request(route: Route, operator: Caller, place: Callable[[bool], Place]) -> None:
     """The answer names the field that is wrong, and nothing of it is a fault of the server."""
-    caller = operator if route.rule in OPERATORS_ONLY else people.admin
-    path = route.bad_path or filled(route.path or route.rule, known)
+    there = place(False)
+    caller = operator if route.rule in OPERATORS_ONLY else there.people.admin
+    path = route.bad_path or filled(route.path or route.rule, there.known)
     details = assert_envelope(caller.call(route.method, path, **(route.bad or {})), route.bad_status)
     if route.bad_status == 422:
         assert details["field"] and details["expected"]
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.role], ids=str)
-def test_a_key_opens_what_its_scope_names(route: Route, client: FlaskClient, known: dict[str, str]) -> None:
+def test_a_key_opens_what_its_scope_names(
+    route: Route, client: FlaskClient, place: Callable[[bool], Place]
+) -> None:
     """A key with the scope `submit` submits; at every other door that needs a role it is refused."""
+    known = place(route.by_key).known
     answer = knock(Caller(client), route, known, {**route.good, "headers": {"X-Api-Key": known["key"]}})
     assert_envelope(answer, route.status if route.by_key else 403, None if route.by_key else "not_allowed")
 
@@ -374,10 +418,10 @@ def signed(people: People, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.role], ids=str)
-def test_tokens_that_are_not_good(
-    route: Route, people: People, client: FlaskClient, known: dict[str, str]
-) -> None:
+def test_tokens_that_are_not_good(route: Route, client: FlaskClient, place: Callable[[bool], Place]) -> None:
     """Expired, tampered, unsigned, of another secret, a refresh token, another role, no token at all: 401 everywhere."""
+    there = place(False)
+    people, known = there.people, there.known
     good = people.monitor.token or ""
     head, body, signature = good.split(".")
     claims = jwt.decode(good, options={"verify_signature": False})
@@ -399,6 +443,28 @@ def test_tokens_that_are_not_good(
         assert (name, knock(Caller(client, token), route, known, route.good).status_code) == (name, 401)
 
 
+def test_what_was_refused_or_read_changed_nothing(place: Callable[[bool], Place]) -> None:
+    """After all those calls the common tenant has what it had: its tokens work, its key, alerts, jobs and letters are there."""
+    there = place(False)
+    people, known = there.people, there.known
+    for caller in (people.monitor, people.auditor, people.admin):
+        assert_envelope(caller.get("/api/models"), 200)
+    alerts = assert_envelope(people.monitor.get("/v1/alerts", model="alerting"), 200)["items"]
+    states = {one["alert_id"]: one["state"] for one in alerts}
+    assert (states[known["alert_id"]], states[known["closed_alert_id"]]) == ("open", "resolved")
+    assert assert_envelope(people.auditor.get(f"/v1/jobs/{known['job_id']}"), 200)["state"] == "waiting"
+    names = {"/v1/alerts/routes": ("route_id", "id"), "/v1/dead_letters": ("letter_id", "id")}
+    for path, (name, key) in names.items():
+        items = assert_envelope(people.admin.get(path), 200)["items"]
+        assert [str(one[key]) for one in items] == [str(known[name])]
+    (key,) = assert_envelope(people.admin.get("/api/admin/api_keys"), 200)["items"]
+    assert (str(key["id"]), key["revoked_at"]) == (known["key_id"], None)
+    users = assert_envelope(people.admin.get("/api/admin/users"), 200)["items"]
+    assert {one["username"] for one in users} == {people.of(role).username for role in ROLES}
+    audits = assert_envelope(people.auditor.get("/v1/audits"), 200)["items"]
+    assert len(audits) == 3
+
+
 def test_a_promoted_user_logs_in_anew(app: Flask, people: People) -> None:
     """A token of a deleted user works no longer, at once."""
     assert_envelope(people.admin.delete(f"/api/admin/users/{people.auditor.username}"), 200)
@@ -407,9 +473,10 @@ def test_a_promoted_user_logs_in_anew(app: Flask, people: People) -> None:
         log_in(app, people.auditor.username)
 
 
-def test_no_tenant_sees_another_ones(people: People, others: People, known: dict[str, str]) -> None:
+def test_no_tenant_sees_another_ones(others: People, place: Callable[[bool], Place]) -> None:
     """Every route with an id answers 404 for another tenant's, every list is without it, every figure too."""
-    there = others.admin
+    own, there = place(True), others.admin
+    people, known = own.people, own.known
     for path in ("/api/verify_alert/{record_id}", "/api/alerts/{record_id}/text"):
         assert_envelope(there.get(path.format(**known)), 404, "not_found")
     for path in ("/api/admin/users/{username}", "/api/admin/api_keys/{key_id}"):
