@@ -206,7 +206,7 @@ def _model(tenant: str, model: str, rows: list[AuditRow]) -> dict[str, Any]:
 
 def _scope(tenant: str, model: str, basis: Basis, rows: list[AuditRow], until: datetime) -> dict[str, Any]:
     """How much was decided, how much of it the figures rest on, and what was left out and why."""
-    counted = count_keeper.window_table(tenant, model, basis.since, until, attributes=()).total
+    counted = count_keeper.window_table(tenant, model, basis.since, until, attributes=())
     windows = [row for row in basis.used if row.window_start is not None]
     table = basis.table
     return {
@@ -223,7 +223,8 @@ def _scope(tenant: str, model: str, basis: Basis, rows: list[AuditRow], until: d
         "decisions": table.total,
         "labelled": table.labelled,
         "events_in_windows": basis.events,
-        "decisions_counted_by_event": counted,
+        "decisions_counted_by_event": counted.total,
+        "outcomes_counted_by_event": counted.labelled,
         "attributes": list(table.attributes),
         "unknown": {
             name: int(

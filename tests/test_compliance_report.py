@@ -1,15 +1,17 @@
 """The report's data: which rows, which figures, what is said where nothing is known."""
 
 import hashlib
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fairlens_backend import model_registry, window_auditor
+from fairlens_backend import model_registry, prediction_ingest, window_auditor
 from fairlens_backend.compliance_report import report_file
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, NotFound
+from fairlens_backend.prediction_ingest import Sender
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from tests.ingest_kit import NOW as EVENT_NOW
 from tests.ingest_kit import event, register, send
@@ -157,6 +159,31 @@ def test_decisions_that_no_audit_has_seen_are_told() -> None:
     )
     text = text_of(report_file("acme", "hiring", query("pdf", day, day), NOW).content)
     assert "counted 80 single decisions" in text and "hold 60, which is 75.0 %" in text
+
+
+def test_outcomes_that_came_after_the_audits_are_told() -> None:
+    """Of 80 decisions audited without outcomes, 20 have one by now: the report says it, and takes a newer audit that has them."""
+    register()
+    at = (EVENT_NOW - timedelta(minutes=20)).isoformat()
+    tags = [{"sex": "F" if number % 2 else "M", "age": 41} for number in range(80)]
+    send([event(f"e{number}", timestamp=at, demographic_tags=tags[number]) for number in range(80)])
+    wanted = WindowAuditRequest(window_hours=1, until=EVENT_NOW.replace(second=0))
+    window_auditor.audit_window("acme", "hiring", wanted, EVENT_NOW)
+    outcomes = [{"event_id": f"e{number}", "label": "good"} for number in range(20)]
+    body = json.dumps({"labels": outcomes}).encode()
+    prediction_ingest.add_labels(Sender("acme", "test"), body, EVENT_NOW)
+    day = EVENT_NOW.date().isoformat()
+
+    def told() -> str:
+        return text_of(report_file("acme", "hiring", query("pdf", day, day), NOW).content)
+
+    assert "No outcomes were known when the decisions were audited" in told()
+    assert "By now the outcome of 20 decisions is known" in told()
+    assert "R holds the true outcome of 0 of its 80 decisions" in told()
+    assert "Of the 80 single decisions of the range the outcome of 20 is known by now" in told()
+    window_auditor.audit_window("acme", "hiring", wanted, EVENT_NOW)
+    assert "R holds the true outcome of 20 of its 80 decisions" in told()
+    assert "1 audit of the range shares decisions" in told() and "known by now" not in told()
 
 
 def test_decisions_without_any_audit_are_no_pass() -> None:

@@ -204,10 +204,10 @@ def facts(report: Mapping[str, Any], four_fifths: str, nyc: str) -> dict[str, st
         "records": in_ledger,
         "error_rates": ", error rates and precision"
         if labelled
-        else " (no outcomes are known, so no error rates)",
+        else " (the audits hold no outcomes, so no error rates)",
         "accuracy": "; accuracy by group follows from the counts and is in the JSON form"
         if labelled and results is not None
-        else "; no outcomes are known, so no accuracy",
+        else "; the audits hold no outcomes, so no accuracy",
         "first": w.moment(scope["first_window_start"]),
         "last": w.moment(scope["last_window_end"]),
         "four_fifths": four_fifths,

@@ -49,8 +49,12 @@ def build(report: Mapping[str, Any]) -> list[Block]:
 def _labelled(scope: Mapping[str, Any]) -> str:
     known, total = scope["labelled"], scope["decisions"]
     if known == 0:
-        return "none of them with a known outcome"
-    return "all of them with a known outcome" if known == total else f"{known:,} of them with a known outcome"
+        return "none of them with its true outcome"
+    return (
+        "all of them with their true outcome"
+        if known == total
+        else f"{known:,} of them with their true outcome"
+    )
 
 
 def _findings(results: Mapping[str, Any]) -> list[str]:
@@ -158,7 +162,11 @@ def _limits(report: Mapping[str, Any]) -> Iterator[Block]:
         " themselves just, it cannot see.",
     ]
     if report["results"] is not None and not report["scope"]["labelled"]:
-        items.append("No outcomes were known, so error rates of groups were not compared.")
+        later = report["scope"]["outcomes_counted_by_event"]
+        now = f" By now the outcome of {w.plural(later, 'decision')} is known (section 2)." if later else ""
+        items.append(
+            f"No outcomes were known when the decisions were audited, so error rates of groups were not compared.{now}"
+        )
     if report["scope"]["audits_simulated"]:
         items.append(
             f"{w.sentence_case(w.plural(report['scope']['audits_simulated'], 'audit'))} of those used are of simulated data."

@@ -74,7 +74,7 @@ def _attribute(attribute: str, results: Mapping[str, Any]) -> Iterator[Block]:
     if any(one["status"] != "ok" for one in ordered[:MAX_GROUPS]):
         notes.append("(s): too small to be compared.")
     if not labelled:
-        notes.append("No outcomes are known, so there are no error rates.")
+        notes.append("The audits hold no outcomes, so there are no error rates.")
     if len(ordered) > MAX_GROUPS:
         notes.append(f"{len(ordered) - MAX_GROUPS} smaller groups are in the JSON form.")
     columns = [Column("Group", 1.6), Column("Decisions", 0.9, "number")]

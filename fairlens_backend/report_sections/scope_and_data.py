@@ -67,13 +67,14 @@ def _basis(report: Mapping[str, Any]) -> Iterator[Block]:
         " This sum is called R throughout."
     )
     left = [
-        (scope["audits_overlapping"], "share decisions with one that is used, or were revised by it"),
-        (scope["audits_over_edge"], "begin before the range"),
-        (scope["audits_of_other_attributes"], "counted other protected attributes"),
-    ]
+        (scope["audits_overlapping"], "shares decisions with one that is used, or was revised by it",
+         "share decisions with one that is used, or were revised by it"),
+        (scope["audits_over_edge"], "begins before the range", "begin before the range"),
+        (scope["audits_of_other_attributes"], *["counted other protected attributes"] * 2),
+    ]  # fmt: skip
     items = [
-        f"{w.sentence_case(w.plural(n, 'audit'))} of the range {why}, and {'is' if n == 1 else 'are'} not in R."
-        for n, why in left
+        f"{w.sentence_case(w.plural(n, 'audit'))} of the range {one if n == 1 else many}, and {'is' if n == 1 else 'are'} not in R."
+        for n, one, many in left
         if n
     ]
     counted = scope["decisions_counted_by_event"]
@@ -88,14 +89,24 @@ def _basis(report: Mapping[str, Any]) -> Iterator[Block]:
             items.append(
                 f"{attribute} is not known for {n:,} decisions ({w.percent(n / scope['decisions'])}); they are counted and not compared."
             )
-    labelled = scope["labelled"]
-    items.append(
-        f"The true outcome is known for {labelled:,} of {scope['decisions']:,} decisions ({w.percent(labelled / scope['decisions'])})."
+    yield Bullets([*items, *_outcomes(scope)])
+
+
+def _outcomes(scope: Mapping[str, Any]) -> Iterator[str]:
+    """How many outcomes the figures rest on, and how many came after their audits."""
+    labelled, counted = scope["labelled"], scope["decisions_counted_by_event"]
+    if not scope["decisions"]:
+        yield "R holds no decisions."
+        return
+    yield (
+        f"R holds the true outcome of {labelled:,} of its {scope['decisions']:,} decisions ({w.percent(labelled / scope['decisions'])})."
         " Error rates are of these alone, and hold for the others only if which outcomes are known does not depend on group and decision."
-        if scope["decisions"]
-        else "R holds no decisions."
     )
-    yield Bullets(items)
+    if scope["outcomes_counted_by_event"] > labelled:
+        yield (
+            f"Of the {counted:,} single decisions of the range the outcome of {scope['outcomes_counted_by_event']:,} is known by now; R holds"
+            " those that were known when its audits were made. Where the windows are audited anew, this report takes the newer audits."
+        )
 
 
 def _versions(report: Mapping[str, Any]) -> Iterator[Block]:
