@@ -46,7 +46,8 @@ def ingest(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     dict
         event_ids: of those that were taken, in order, seen before or not; queued: how many are new; duplicates: how many
         were seen before, or erased, which are not taken again; rejected: index and errors of those that are dead letters now;
-        where there are some, warnings: field, n_events and message, of labels that nobody declared
+        where there are some, warnings: field, n_events and message, of labels that nobody declared; with event_ids where they came
+        before their event
 
     Raises
     ------
@@ -79,12 +80,13 @@ def ingest_one(
     parts = _parts(sender, read, now, Enricher.of(sender.tenant, now))
     if digest is not None and parts:
         parts[0].digests[:] = [digest]
-    _raise_first(read.refused)
+    late_refusals.raise_first(read.refused)
     settles = (sender.tenant, letter_id)
     ingest_writer.write(Submission(now, truth_of, parts, settles=settles, group_of=group_of))
-    _raise_first(late_refusals.of(parts))
+    late_refusals.raise_first(late_refusals.of(parts))
     fresh = sum(int(part.fresh.sum()) for part in parts)
-    return {"event_ids": read.decisions[0].event_id, "queued": fresh, "duplicates": 1 - fresh}
+    taken = {"event_ids": read.decisions[0].event_id, "queued": fresh, "duplicates": 1 - fresh}
+    return taken | label_warnings.of(read.odd, early=late_refusals.early_labels(parts))
 
 
 def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
@@ -117,17 +119,6 @@ def add_labels(sender: Sender, body: bytes, now: datetime) -> dict[str, Any]:
     return counted | label_warnings.of({"label": said["odd"]}, said["undeclared"])
 
 
-def _raise_first(refused: Sequence[Refused]) -> None:
-    for one in refused:
-        first = one.errors[0]
-        raise InvalidInput(
-            f"{first['field']}: {first['message']}.",
-            field=first["field"],
-            expected=first["message"],
-            problems=list(one.errors),
-        )
-
-
 def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
     enricher = Enricher.of(sender.tenant, now)
     parts = _parts(sender, read, now, enricher)
@@ -150,6 +141,9 @@ def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
     fresh = sum(int(part.fresh.sum()) for part in parts)
     if letters:
         telemetry.log("EVENTS_REFUSED", level="warning", tenant=sender.tenant, by=sender.name, n=len(letters))
+    early = late_refusals.early_labels(parts)
+    if early:  # whoever sent the labels was told that they wait
+        telemetry.log("EARLY_LABELS_UNDECLARED", level="warning", tenant=sender.tenant, n=len(early))
     return {
         "event_ids": [event_id for _, event_id in placed],
         "queued": fresh,
@@ -158,7 +152,7 @@ def _take(sender: Sender, read: Read, now: datetime) -> dict[str, Any]:
             {"index": one.index, "errors": one.errors}
             for one in sorted(read.refused, key=lambda one: one.index)
         ],
-        **label_warnings.of(read.odd),
+        **label_warnings.of(read.odd, early=early),
     }
 
 

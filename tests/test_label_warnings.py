@@ -84,7 +84,7 @@ def test_with_both_classes_declared_any_other_word_is_set_aside() -> None:
 
 @pytest.mark.usefixtures("database")
 def test_late_and_early_labels_follow_the_same_rule() -> None:
-    """Joined with a warning, or not joined; what waits for its decision and is no label of the model is dropped then."""
+    """Joined with a warning, or not joined; of what waited for its decision that decision's answer says so."""
     register()
     register("strict", **BOTH)
     for model in ("hiring", "strict"):
@@ -96,9 +96,34 @@ def test_late_and_early_labels_follow_the_same_rule() -> None:
     answer = label([("strict0", "good"), ("strict1", "odd"), ("strict2", "bad")])
     assert (answer["joined"], answer["undeclared"], "warnings" in answer) == (2, 1, False)
     assert label([("strict9", "odd"), ("strict8", "bad")])["waiting"] == 2
-    send([event(f"strict{i}", model_id="strict") for i in (8, 9)])
+    answer = send([event(f"strict{i}", model_id="strict") for i in (8, 9)])
+    (warning,) = answer["warnings"]
+    assert (warning["field"], warning["n_events"], warning["event_ids"]) == ("label", 1, ["strict9"])
+    assert warning["message"].startswith(
+        "a label that came before its event is not joined"
+    ) and "odd" not in str(answer)
     table = count_keeper.window_table("acme", "strict", *day_window())
     assert (table.total, table.labelled) == (5, 3)
+    # It waits no longer, and a declared one is joined as ever.
+    assert label([("strict9", "good")])["joined"] == 1
+    assert "warnings" not in send([event("strict9", model_id="strict")])
+
+
+@pytest.mark.usefixtures("database")
+def test_an_early_label_that_counts_as_unfavourable_is_warned_of() -> None:
+    """As a late one is, where only favourable labels are declared; beside what the same request is warned of itself."""
+    register()
+    label([("a", "odd"), ("b", "good"), ("d", "odd"), ("e", "odd")])
+    bad = event("x", prediction={"label": "yes", "score": 7})
+    answer = send([bad, event("b"), event("a"), decided("c", "perhaps"), event("d"), event("a")])
+    assert [(one["field"], one["n_events"], one.get("event_ids")) for one in answer["warnings"]] == [
+        ("prediction.label", 1, None),
+        ("label", 2, ["a", "d"]),
+    ]
+    assert "counted as unfavourable" in answer["warnings"][1]["message"]
+    assert selected_and_true() == (3, 3, 1)
+    letter = dead_letter_box.list_letters("acme")["items"][0]["id"]
+    assert dead_letter_box.replay(SENDER, letter, event("e"), NOW)["warnings"][0]["event_ids"] == ["e"]
 
 
 @pytest.mark.usefixtures("database")

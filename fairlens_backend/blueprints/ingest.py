@@ -44,8 +44,10 @@ def ingest() -> Response:
     gauges.note_events(
         ingested=taken["queued"], duplicate=taken["duplicates"], rejected=len(taken["rejected"])
     )
-    said = f"{counted(taken['queued'], 'new event')}, {counted(len(taken['rejected']), 'dead letter')}."
-    return success(taken, said)
+    said = f"{counted(taken['queued'], 'new event')}, {counted(len(taken['rejected']), 'dead letter')}"
+    odd = sum(one["n_events"] for one in taken.get("warnings", ()))
+    odd_said = f", {counted(odd, 'label')} that the model does not declare (see warnings)" if odd else ""
+    return success(taken, f"{said}{odd_said}.")
 
 
 @bp.post(
@@ -59,7 +61,8 @@ def ingest() -> Response:
 @ingest_limit
 @require_role("monitor", key_scope="ingest")
 def ground_truth() -> Response:
-    """Counts move in the minute of the decision; a label that comes before its decision waits for it."""
+    """Counts move in the minute of the decision; a label that comes before its decision waits for it. Whether that is one of the
+    model's labels is seen then: the answer to the decision warns where it is none."""
     taken = prediction_ingest.add_labels(_sender(), packed_body(), telemetry.utc_now())
     gauges.note_labels(**{name: taken[name] for name in ("joined", "unchanged", "waiting", "expired")})
     odd = f", {taken['undeclared']} that the model does not declare" if taken.get("undeclared") else ""
