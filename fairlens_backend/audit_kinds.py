@@ -10,15 +10,14 @@ import numpy.typing as npt
 
 from fairlens_backend.audit_bodies import (
     UNREADABLE,
-    Fault,
     Settings,
     ShortBody,
     StatedOf,
     layout_of,
-    misstated,
 )
+from fairlens_backend.audit_spelling import Spelt, spelling_of
 from fairlens_backend.core.audit_notation import REST_COLUMNS, cell_places
-from fairlens_backend.core.canonical_json import MAX_SAFE_INTEGER, is_canonical
+from fairlens_backend.core.canonical_json import is_canonical
 from fairlens_backend.core.columns import SCORE_UNKNOWN
 from fairlens_backend.core.figure_batches import Layout
 from fairlens_backend.evidence_bundle import Wrong
@@ -45,108 +44,12 @@ class Kind:
     length: int
 
 
-class ShortAudits:
-    """Audits of one kind, by the texts of their numbers: these are read together."""
-
-    def __init__(self) -> None:
-        self.indexes: list[int] = []
-        self.sizes: list[tuple[int, int]] = []
-        """of the sample, and labelled"""
-        self.whole: list[tuple[int, ShortBody]] = []
-        """the audits themselves, where these are needed"""
-        self._texts: dict[str, list[str]] = {"n": [], "value": [], "signed": []}
-
-    def add(self, index: int, body: ShortBody, *, whole: bool) -> None:
-        """One more."""
-        self.indexes.append(index)
-        self.sizes.append((body.sample_size, body.labelled_size))
-        texts, figures = self._texts, body.figures
-        texts["n"].append(body.counts.n)
-        texts["value"].append(figures.value)
-        texts["signed"].append(figures.signed)
-        if whole:
-            self.whole.append((index, body))
-
-    def numbers(self, name: str) -> npt.NDArray[np.int64]:
-        """Their `n`, `value` or `signed`, one audit after the other.
-
-        Raises
-        ------
-        Unreadable : a text of one of them is none of whole numbers
-        """
-        texts = self._texts[name]
-        if not any(texts):
-            return np.zeros(0, dtype=np.int64)
-        joined = " ".join(["", *texts, ""])
-        if not _are_numbers(joined):
-            for index, text in zip(self.indexes, texts, strict=True):
-                if text and not _are_numbers(f" {text} "):
-                    raise Unreadable(
-                        index, f"Entry {index}: its {name} are no whole numbers with a space between them."
-                    )
-        return np.fromstring(joined, dtype=np.int64, sep=" ")
-
-
-def size_faults(
-    indexes: Sequence[int], stated: Sequence[tuple[int, int]], n: npt.NDArray[np.int64]
-) -> list[Fault]:
-    """The first audit that says other sizes than its table adds up to, or whose table no decisions can have."""
-    least, most = n.reshape(len(n), -1).min(axis=1, initial=0), n.reshape(len(n), -1).max(axis=1, initial=0)
-    none = np.flatnonzero((least < 0) | (most > MAX_SAFE_INTEGER))
-    if len(none):
-        index = min(indexes[place] for place in none.tolist())
-        return [
-            (
-                index,
-                Wrong(
-                    f"Entry {index}: its count table has a row that none can have: {least.min()} decisions."
-                ),
-            )
-        ]
-    said = np.array(stated, dtype=np.int64)
-    total = n.reshape(len(n), -1).sum(axis=1)
-    unknown = n[:, :, :, _UNKNOWN_TRUTH].reshape(len(n), -1).sum(axis=1)
-    counted = np.column_stack([total, total - unknown])
-    wrong = np.flatnonzero((said != counted).any(axis=1))
-    if not len(wrong):
-        return []
-    first = min(wrong.tolist(), key=lambda one: indexes[one])
-    words = ("{} and {}".format(*row) for row in (said[first], counted[first]))
-    return [(indexes[first], misstated(indexes[first], "its sizes", *words))]
-
-
-class Unreadable(Wrong):
-    """An audit whose numbers cannot be read."""
-
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-def _are_numbers(text: str) -> bool:
-    """Whether a text, a space before and after it, is of whole numbers with one space between each two."""
-    spelled = text.encode()
-    if spelled.translate(None, b"0123456789- "):
-        return False
-    found = np.frombuffer(spelled, dtype=np.uint8)
-    blank, minus = found == _BLANK, np.flatnonzero(found == _MINUS)
-    double = blank[1:] & blank[:-1]
-    return not (double.any() or (found[minus - 1] != _BLANK).any() or (found[minus + 1] < _ZERO).any())
-
-
-_UNKNOWN_TRUTH: Final = 2
-_BLANK, _MINUS, _ZERO = b" -0"
-
-
-Parts = tuple[msgspec.Raw, ...]
-"""the bytes that say of which kind an audit is"""
-
-
 class Kinds:
     """The kinds of audits that were seen; each is read once, by the bytes that say it."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, list[tuple[Parts, Kind]]] = {}
+        self._known: dict[bytes, list[tuple[bytes, bytes, Kind]]] = {}
+        """by what says of which groups they are, then what says of which figures, and the settings"""
         self._n_known = 0
         self._words: set[bytes] = set()
 
@@ -158,15 +61,8 @@ class Kinds:
         Wrong : what it says of its settings, groups or figures is none that an audit has, or not spelled as canonical JSON
         """
         counts, figures = body.counts, body.figures
-        parts = body.settings, figures.names, figures.measured, counts.attributes, counts.bins, counts.groups
-        # Comparing bytes costs less than hashing them, and there are few kinds with the same groups.
-        groups = bytes(counts.groups)
-        for known, kind in self._known.get(groups, ()):
-            if known == parts:
-                found = kind
-                break
-        else:
-            found = self._learn(groups, index, body, parts)
+        spelling = spelling_of(body)
+        found = self._find(*spelling) or self._learn(spelling, index, body)
         lengths = _length(counts.n), _length(figures.value), _length(figures.signed)
         if lengths != (found.length, len(found.valued), len(found.with_sign)):
             raise Wrong(
@@ -184,13 +80,26 @@ class Kinds:
             self._words.add(words)
         return found
 
-    def _learn(self, groups: bytes, index: int, body: ShortBody, parts: Parts) -> Kind:
+    def spelt(self, audit: Spelt) -> Kind | None:
+        """The kind of an audit that is spelled as one that was read; None where none was. How many numbers it has is not looked at."""
+        if audit.words not in self._words:
+            return None
+        return self._find(audit.of_counts, audit.of_figures, audit.settings)
+
+    def _find(self, of_counts: bytes, of_figures: bytes, settings: bytes) -> Kind | None:
+        # Comparing bytes costs less than hashing them, and there are few kinds with the same groups.
+        for known_figures, known_settings, kind in self._known.get(of_counts, ()):
+            if known_figures == of_figures and known_settings == settings:
+                return kind
+        return None
+
+    def _learn(self, spelling: tuple[bytes, bytes, bytes], index: int, body: ShortBody) -> Kind:
         if self._n_known >= _KEPT:
             self._known.clear()
             self._n_known = 0
-        copied = tuple(part.copy() for part in parts)  # else each would keep the whole entry
-        kind = _read_kind(index, body, [bytes(part) for part in copied])
-        self._known.setdefault(groups, []).append((copied, kind))
+        kind = _read_kind(index, body)
+        of_counts, of_figures, settings = spelling
+        self._known.setdefault(of_counts, []).append((of_figures, settings, kind))
         self._n_known += 1
         return kind
 
@@ -228,7 +137,9 @@ def _unknown(index: int, error: Exception) -> Wrong:
     return Wrong(f"Entry {index} is no AUDIT_COMPLETED as this verifier knows it: {error}.")
 
 
-def _read_kind(index: int, body: ShortBody, parts: Sequence[bytes]) -> Kind:
+def _read_kind(index: int, body: ShortBody) -> Kind:
+    counts, figures = body.counts, body.figures
+    parts = body.settings, figures.names, figures.measured, counts.attributes, counts.bins, counts.groups
     try:
         settings = _SETTINGS.decode(body.settings)
         attributes, groups = _NAMES.decode(body.counts.attributes), _GROUPS.decode(body.counts.groups)
@@ -249,7 +160,7 @@ def _read_kind(index: int, body: ShortBody, parts: Sequence[bytes]) -> Kind:
             raise ValueError(f"its score bins {bins} are not in order, or one stands there twice")
     except (*UNREADABLE, LookupError, ValueError) as error:
         raise _unknown(index, error) from None
-    _check_spelling(index, *parts)
+    _check_spelling(index, *map(bytes, parts))
     layout = layout_of(index, settings, attributes, groups)
     has = (np.flatnonzero(columns[3]), np.flatnonzero(columns[4]))
     return Kind(layout, shape, *has, tuple(bins), len(groups) * len(cell_places(bins)))

@@ -14,6 +14,7 @@ import msgspec
 
 from fairlens_backend.audit_bodies import UNREADABLE, AuditBody, ShortBody
 from fairlens_backend.audit_kinds import Kind, Kinds
+from fairlens_backend.audit_spelling import Spelt, is_plain, line_pattern
 from fairlens_backend.bundle_audits import AuditChain, Link
 from fairlens_backend.bundle_entries import (
     AUDIT,
@@ -34,6 +35,7 @@ from fairlens_backend.evidence_bundle import LEAF_START, Header, Wrong, is_leaf
 from fairlens_backend.stated_figures import FigureCheck
 
 _ENCODE: Final = msgspec.json.Encoder().encode
+_MINUTE: Final = len("2026-01-02T03:04:")
 _KINDS: Final = Kinds()
 """Audits of the next chunk are mostly of the same kinds. A kind is known by all the bytes that say it, so nothing passes as another."""
 
@@ -99,18 +101,14 @@ class _NotPlain(Exception):
     """A line that is better read by itself."""
 
 
-def check_chunk(lines: Iterable[bytes], task: Task) -> Checked:
-    """The runs of a chunk, by its lines with their newlines."""
+def check_chunk(blocks: Iterable[bytes], task: Task) -> Checked:
+    """The runs of a chunk, by blocks of whole lines with their newlines."""
     chunk = _Chunk(task)
-    done = 0
-    for line in lines:
-        if not line.endswith(b"\n"):
-            break
-        try:
-            chunk.line(line)
-        except (_NotPlain, Wrong, *UNREADABLE):
-            break
-        done += len(line)
+    try:
+        for block in blocks:
+            chunk.block(block)
+    except (_NotPlain, Wrong, *UNREADABLE):
+        pass
     chunk.close()
     figures = chunk.figures
     try:
@@ -118,7 +116,7 @@ def check_chunk(lines: Iterable[bytes], task: Task) -> Checked:
     except Wrong:
         return Checked()
     counts = figures.recomputed, figures.of_rows, figures.without_counts, figures.uncounted
-    return Checked(tuple(chunk.parts), done, *counts)
+    return Checked(tuple(chunk.parts), chunk.done, *counts)
 
 
 @dataclass
@@ -127,7 +125,11 @@ class _Chunk:
     parts: list[Run | bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.done = 0
+        """bytes of the lines that are right so far, or stand apart"""
         self.figures = FigureCheck(intervals=self.task.intervals, kinds=_KINDS)
+        header = self.task.header
+        self._match = line_pattern(header.tenant, header.model).fullmatch
         self._begin()
 
     def _begin(self) -> None:
@@ -137,13 +139,50 @@ class _Chunk:
         self._first: Link | None = None
         self._chain = AuditChain(self.task.header, self.figures)
 
-    def line(self, line: bytes) -> None:
-        """The next line, with its newline.
+    def block(self, block: bytes) -> None:
+        """The next lines.
 
         Raises
         ------
-        _NotPlain, Wrong : it is wrong, or needs to be looked at by itself
+        _NotPlain, Wrong : one of them is wrong, or needs to be looked at by itself
         """
+        plain = is_plain(block) and not self.task.intervals
+        start = 0
+        while start < len(block):
+            end = block.find(b"\n", start) + 1
+            if not end:
+                raise _NotPlain
+            spelt = self._match(block, start, end) if plain and block.find(b"\\", start, end) < 0 else None
+            if spelt is None or not self._spelt(Spelt(*spelt.groups()), block, start, end):
+                self._line(block[start:end])
+            self.done += end - start
+            start = end
+
+    def _spelt(self, audit: Spelt, block: bytes, start: int, end: int) -> bool:
+        """The next line, where it is that of an audit by its spelling; whether its kind is known."""
+        kind = _KINDS.spelt(audit)
+        if kind is None:
+            return False
+        digest = sha256(b"\x00" + block[start + LEAF_START : end - 2])
+        if digest.hexdigest().encode() != audit.stated:
+            raise _NotPlain
+        index, time = int(audit.at), audit.time.decode()
+        if not self._leaves:
+            self._start, self._first_time = index, time
+        minute = time.startswith(self._latest[:_MINUTE]) and self._latest
+        if index != self._start + len(self._leaves) or time < self._latest or not (minute or is_time(time)):
+            raise _NotPlain
+        previous = None if audit.previous == b"null" else int(audit.previous)
+        self._follow(Link(int(audit.number), previous, index, time))
+        self.figures.add_spelt(index, audit, kind)
+        self._latest = time
+        self._leaves.append(digest.digest())
+        self._size += end - start
+        if index + 1 in self.task.cuts:
+            self.close()
+        return True
+
+    def _line(self, line: bytes) -> None:
         if not is_leaf(line):
             self._apart(line)
             return
@@ -205,12 +244,14 @@ class _Chunk:
         body: AuditBody | ShortBody = entry.body
         if body.model != self.task.header.model:
             return
-        link = Link(body.model_audit_number, body.previous_audit_index, entry.index, entry.time)
+        self._follow(Link(body.model_audit_number, body.previous_audit_index, entry.index, entry.time))
+        self.figures.add(entry.index, body, kind)
+
+    def _follow(self, link: Link) -> None:
         if self._first is not None:
             self._chain.check(link)
-        self.figures.add(entry.index, body, kind)
         self._first = self._first or link
-        self._chain.passed(link, int(self._chain.in_time(entry.time)))
+        self._chain.passed(link, int(self._chain.in_time(link.time)))
 
     def _spelled_kind(self, leaf: bytes, entry: ShortEntry) -> Kind:
         """The kind of a short audit that is canonical: what was read of it, written again, is what was read.

@@ -1,6 +1,6 @@
 """Compares the figures that audits state with those that their count tables give, many audits at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,9 @@ from fairlens_backend.audit_bodies import (
     layout_of,
     misstated,
 )
-from fairlens_backend.audit_kinds import Kind, Kinds, ShortAudits, Unreadable, size_faults
-from fairlens_backend.core.audit_notation import FIGURE_UNITS
+from fairlens_backend.audit_kinds import Kind, Kinds
+from fairlens_backend.audit_numbers import ShortAudits, Unreadable, size_faults
+from fairlens_backend.audit_spelling import Spelt
 from fairlens_backend.core.columns import SCORE_UNKNOWN
 from fairlens_backend.core.figure_batches import Figure, Layout, cells_of, figures
 from fairlens_backend.evidence_bundle import Wrong
@@ -87,10 +88,7 @@ class FigureCheck:
         """
         if isinstance(body, ShortBody):
             kind = kind or self.kinds.of(index, body)
-            if kind not in self._short:
-                self._short[kind] = ShortAudits()
-            self._short[kind].add(index, body, whole=self._intervals)
-            self._n_waiting += 1
+            self._of(kind).add_body(index, body, whole=self._intervals)
         elif body.counts is None:
             self.without_counts += 1
             self.uncounted += sum(one.value is not None for one in body.figures)
@@ -101,6 +99,22 @@ class FigureCheck:
             self._n_waiting += _LONG
         if self._n_waiting >= AT_ONCE:
             self.compare()
+
+    def add_spelt(self, index: int, audit: Spelt, kind: Kind) -> None:
+        """One more audit, by its spelling. Where intervals are recomputed it must be read instead."""
+        self._of(kind).add(
+            index, audit.sample_size, audit.labelled_size, audit.n, audit.value, audit.signed, audit.rest
+        )
+        if self._n_waiting >= AT_ONCE:
+            self.compare()
+
+    def _of(self, kind: Kind) -> ShortAudits:
+        """Those of a kind, among which one more is to wait."""
+        self._n_waiting += 1
+        found = self._short.get(kind)
+        if found is None:
+            found = self._short[kind] = ShortAudits(kind)
+        return found
 
     def count(self, recomputed: int, of_rows: int, without_counts: int, uncounted: int) -> None:
         """What another check counted of other audits."""
@@ -121,7 +135,7 @@ class FigureCheck:
             tables.setdefault((kind.layout, kind.bins), []).append(kind)
         for (layout, bins), kinds in tables.items():
             try:
-                faults += self._compare_short(layout, bins, {kind: short[kind] for kind in kinds})
+                faults += self._compare_short(layout, bins, [short[kind] for kind in kinds])
             except Unreadable as wrong:
                 faults.append((wrong.index, wrong))
         self._fault = min(faults, key=lambda fault: fault[0], default=None)
@@ -173,28 +187,27 @@ class FigureCheck:
         return faults
 
     def _compare_short(
-        self, layout: Layout, bins: Sequence[int], kinds: Mapping[Kind, ShortAudits]
+        self, layout: Layout, bins: Sequence[int], audits: Sequence[ShortAudits]
     ) -> list[Fault]:
-        indexes = [index for of_kind in kinds.values() for index in of_kind.indexes]
-        n = np.concatenate([of_kind.numbers("n") for of_kind in kinds.values()])
+        """Audits of one layout, of one kind after the other."""
+        indexes = [index for of_kind in audits for index in of_kind.indexes]
+        for of_kind in audits:
+            of_kind.check_rest()
+        n = np.concatenate([of_kind.n() for of_kind in audits])
         n = n.reshape(len(indexes), len(layout.groups), 2, 3, len(bins))
-        faults = size_faults(indexes, [one for of_kind in kinds.values() for one in of_kind.sizes], n)
+        faults = size_faults(indexes, np.concatenate([of_kind.sizes() for of_kind in audits]), n)
         if len(bins) > 1 or SCORE_UNKNOWN not in bins:
             cells = np.zeros((*n.shape[:4], SCORE_UNKNOWN + 1), dtype=np.int64)
             cells[..., list(bins)] = n
             n = cells
         stated, start = [], 0
-        for kind, of_kind in kinds.items():
+        for of_kind in audits:
             places = np.arange(start, start + len(of_kind.indexes))
-            start += len(of_kind.indexes)
-            numbers = (
-                _spread(of_kind.numbers("value"), kind.valued, (len(places), len(kind.shape))),
-                _spread(of_kind.numbers("signed"), kind.with_sign, (len(places), len(kind.shape))),
-            )
-            stated.append(_Statement(kind.shape, places, *numbers))
+            stated.append(_Statement(of_kind.kind.shape, places, *of_kind.figures()))
+            start += len(places)
         faults += self._compare(indexes, list(figures(layout, n)), stated)
         if self._intervals and not faults:
-            faults = interval_faults([one for of_kind in kinds.values() for one in of_kind.whole])
+            faults = interval_faults([one for of_kind in audits for one in of_kind.whole])
         return faults
 
     def _compare(
@@ -223,15 +236,6 @@ class FigureCheck:
             [[one.value for one in made], [one.signed for one in made]], dtype=np.float64
         ).reshape(2, len(made), len(indexes))
         return faults + _differing(indexes, made, said, given.transpose(0, 2, 1))
-
-
-def _spread(
-    numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64], shape: tuple[int, int]
-) -> FloatArray:
-    """Figures as version 2 states them, each at its place; NaN elsewhere."""
-    made = np.full(shape, np.nan)
-    made[:, places] = numbers.reshape(shape[0], len(places)) / FIGURE_UNITS
-    return made
 
 
 def _long_layout(index: int, body: AuditBody, counts: Counts) -> Layout:
