@@ -9,6 +9,7 @@ from typing import Any, Final
 from fairlens_backend.audit_result import AuditResult
 from fairlens_backend.core.assessment import DEFAULT_POLICY, Policy, assess
 from fairlens_backend.core.group_definitions import parse_groups
+from fairlens_backend.core.label_words import label_digest
 from fairlens_backend.core.row_sample import RowSample
 from fairlens_backend.decision_counter import Intake
 from fairlens_backend.decision_layout import Layout
@@ -109,6 +110,7 @@ def plan_audit(
     strata: Sequence[str] = (),
     by_proxy: bool = False,
     history: Mapping[str, Sequence[float | None]] | None = None,
+    unfavourable: Any = None,
 ) -> AuditPlan:
     """Check the arguments of `audit` before any row is read; `by_proxy` allows that no attribute is recorded."""
     attributes = [protected] if isinstance(protected, str) else [str(name) for name in protected]
@@ -121,7 +123,8 @@ def plan_audit(
     if isinstance(protected, Mapping):
         declared_groups = {name: how for name, how in protected.items() if how is not None}
         definitions = parse_groups(declared_groups, "protected")
-    favoured, truth_favoured = _favourable(favourable)
+    favoured, truth_favoured = _outcomes(favourable, "favourable")
+    others, truth_others = _opposites(unfavourable, favoured, truth_favoured)
     declared = {str(name): str(group) for name, group in (reference_groups or {}).items()}
     unknown = [name for name in declared if name not in attributes]
     if unknown:
@@ -152,6 +155,8 @@ def plan_audit(
         favourable=favoured,
         truth=truth,
         truth_favourable=truth_favoured,
+        unfavourable=others,
+        truth_unfavourable=truth_others,
         score=score,
         missing_values=tuple(missing_values),
         features=tuple(dict.fromkeys(map(str, features or ()))),
@@ -202,29 +207,48 @@ def _history(given: Mapping[str, Sequence[float | None]], attributes: Sequence[s
     return found
 
 
-def _favourable(given: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
-    """Favourable labels of the decision and, where named apart, of the truth."""
+def _opposites(
+    given: Any, favoured: Iterable[Any], truth_favoured: Iterable[Any] | None
+) -> tuple[tuple[Any, ...] | None, tuple[Any, ...] | None]:
+    """Unfavourable labels of the decision and of the truth, where they are declared; none is favourable too."""
+    if given is None:
+        return None, None
+    others = _outcomes(given, "unfavourable")
+    for mine, other, part in zip(
+        (favoured, truth_favoured or favoured), others, ("decision", "truth"), strict=True
+    ):
+        both = [one for one in other or () if label_digest(one) in {label_digest(label) for label in mine}]
+        if both:
+            raise InvalidInput(
+                f"{both[0]!r} is among the favourable and among the unfavourable labels of the {part}; a label can be one of them",
+                field=f"unfavourable.{part}", got=str(both[0]), expected="labels that are not favourable",
+            )  # fmt: skip
+    return others
+
+
+def _outcomes(given: Any, field: str) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """Labels of the decision and, where named apart, of the truth."""
     truth = None
     if isinstance(given, Mapping):
         unknown = [name for name in given if name not in ("decision", "truth")]
         if unknown or "decision" not in given:
             raise InvalidInput(
-                f"favourable has the keys {list(given)}; decision, and truth if it differs, were expected",
-                field="favourable", got=[str(name) for name in given], expected="decision and truth",
+                f"{field} has the keys {list(given)}; decision, and truth if it differs, were expected",
+                field=field, got=[str(name) for name in given], expected="decision and truth",
             )  # fmt: skip
         truth = given.get("truth")
         given = given["decision"]
-    return _labels(given), None if truth is None else _labels(truth)
+    return _labels(given, field), None if truth is None else _labels(truth, field)
 
 
-def _labels(given: Any) -> tuple[Any, ...]:
+def _labels(given: Any, field: str) -> tuple[Any, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         return (given,)
     labels = tuple(given)
     if not labels:
         raise InvalidInput(
-            "favourable names no label; at least one was expected",
-            field="favourable",
+            f"{field} names no label; at least one was expected",
+            field=field,
             got=[],
             expected="a label",
         )

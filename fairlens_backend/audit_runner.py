@@ -25,7 +25,7 @@ from fairlens_backend.core.assessment import Policy, assess
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.group_definitions import parse_groups
 from fairlens_backend.core.row_sample import RowSample
-from fairlens_backend.decision_layout import Layout
+from fairlens_backend.decision_layout import Layout, unfavourable_of
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.row_auditor import measure_sample
 from fairlens_backend.storage import audits
@@ -150,6 +150,7 @@ def settle(
         if known.get(name) and asked.get(name):
             given = {key: value for key, value in asked[name].items() if value not in (None, [])}
             declared[name] = {**known[name], **given}
+    declared["unfavourable"] = unfavourable_of(known, asked)
     return Subject(tenant, model, version or UNVERSIONED, declared)
 
 

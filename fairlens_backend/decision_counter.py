@@ -3,7 +3,7 @@
 Every source goes through here (JSON rows, DataFrame, CSV, Parquet), so that the same rows make the same table.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,9 +17,8 @@ from fairlens_backend.core.labels import UNKNOWN, canonical_label, canonical_lab
 from fairlens_backend.core.row_sample import RowReservoir, RowSample
 from fairlens_backend.decision_layout import Layout
 from fairlens_backend.errors import InvalidInput
+from fairlens_backend.row_labels import MAX_LISTED, MISSING, RowCount, meanings, require_favourable
 
-MAX_LISTED = 10
-MAX_SHOWN = 100  # characters of a label in a message
 MAX_REMEMBERED = 50
 MAX_IDS = 5_000_000  # rows whose ids are compared: 8 bytes each, also of a file of a billion rows
 # Tables of many pieces are folded, so that memory does not grow with the file.
@@ -42,13 +41,15 @@ class Intake:
     max_attribute_groups: int
     seed: int = 0
     features_are_texts: bool = False
-    rows_read: int = 0
-    rows_without_decision: int = 0
     _tables: list[CountTable] = field(default_factory=list)
     _labels_seen: dict[str, set[str]] = field(default_factory=dict)
     _favourable_seen: set[str] = field(default_factory=set)
     _ids: list[NDArray[np.uint64]] = field(default_factory=list)
     _reservoir: RowReservoir | None = None
+
+    def __post_init__(self) -> None:
+        self.rows = RowCount(self.layout)
+        """how many were read, and of those how many are not counted"""
 
     def add(self, frame: pd.DataFrame) -> None:
         """Count the rows of a piece; its columns are those of the layout, their values as they came.
@@ -57,11 +58,9 @@ class Intake:
         ------
         InvalidInput : a score that is no number or outside [0, 1], or too many different groups
         """
-        at_row = self.rows_read
-        self.rows_read += len(frame)
+        at_row = self.rows.read
         decision, truth, groups = self._coded_rows(frame)
-        decided = decision >= 0
-        self.rows_without_decision += int((~decided).sum())
+        decided = self.rows.counted(decision, truth)
         score = None if self.layout.score is None else self._scores(frame[self.layout.score], at_row)
         if self.layout.id is not None and at_row < MAX_IDS:
             self._ids.append(pd.util.hash_array(frame[self.layout.id].astype(str).to_numpy(dtype=object)))
@@ -89,9 +88,7 @@ class Intake:
         """
         n, units = np.asarray(n, dtype=np.int64), np.asarray(score_units, dtype=np.int64)
         decision, truth, groups = self._coded_rows(values)
-        decided = decision >= 0
-        self.rows_read += int(n.sum())
-        self.rows_without_decision += int(n[~decided].sum())
+        decided = self.rows.counted(decision, truth, n)
         if not decided.any():
             return
         y = np.full(len(n), 2) if truth is None else np.where(truth < 0, 2, truth)
@@ -107,6 +104,11 @@ class Intake:
         self._keep(table)
 
     @property
+    def rows_read(self) -> int:
+        """How many rows were added, counted or not."""
+        return self.rows.read
+
+    @property
     def sample(self) -> RowSample | None:
         """The bounded sample of rows; None where no features were named or no row had a decision.
 
@@ -120,9 +122,9 @@ class Intake:
         return replace(sample, features=pd.DataFrame(features, index=sample.features.index))
 
     def outcomes_of(self, frame: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-        """Decision and truth of each row, 1 favourable, 0 not, -1 missing; the truth None where there is no column."""
+        """Decision and truth of each row, 1 favourable, 0 not, -1 not known; the truth None where there is no column."""
         decision, truth, _ = self._coded_rows(frame)
-        return decision, truth
+        return np.maximum(decision, MISSING), None if truth is None else np.maximum(truth, MISSING)
 
     def groups_of(self, frame: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
         """The group of each row for each protected attribute."""
@@ -144,33 +146,20 @@ class Intake:
 
         Raises
         ------
-        InvalidInput : no row, no row with a decision, or a favourable label that never occurs
+        InvalidInput : no row that can be counted, or a favourable label that never occurs
         """
-        if self.rows_read == 0:
-            raise InvalidInput(
-                "There is no row; at least one was expected.", field="rows", got=0, expected="at least 1 row"
-            )
-        if self.rows_without_decision == self.rows_read:
-            name = self.layout.decision
-            raise InvalidInput(
-                f"Column {name!r} is empty in all {self.rows_read} rows; a decision was expected.",
-                field="columns.decision",
-                got="only missing values",
-                expected="a decision in each row",
-            )
-        self._require_favourable(self.layout.decision, "favourable.decision", self.layout.favourable)
+        self.rows.require_some()
+        wanted = {"decision": (self.layout.decision, self.layout.favourable)}
         if self.layout.truth is not None:
-            wanted = self.layout.truth_favourable or self.layout.favourable
-            self._require_favourable(self.layout.truth, "favourable.truth", wanted)
+            wanted["truth"] = self.layout.truth, self.layout.truth_labels[0]
+        for part, (name, favourable) in wanted.items():
+            if name not in self._favourable_seen:
+                require_favourable(name, f"favourable.{part}", favourable, self._labels_seen.get(name, set()))
         return CountTable.sum(self._tables)
 
     def remarks(self) -> list[str]:
         """What the caller should know about the data beside the figures."""
-        said = []
-        if self.rows_without_decision:
-            said.append(
-                f"{self.rows_without_decision} of {self.rows_read} rows have no decision and were not counted."
-            )
+        said = self.rows.remarks()
         seen = self._labels_seen.get(self.layout.decision, set())
         if len(seen) == 1:
             said.append(f"All rows have the same decision, {next(iter(seen))!r}.")
@@ -186,7 +175,7 @@ class Intake:
             hashed = np.concatenate(self._ids)
             repeated = len(hashed) - len(np.unique(hashed))
             if repeated:
-                among = "" if len(hashed) == self.rows_read else f" of the first {len(hashed)}"
+                among = "" if len(hashed) == self.rows.read else f" of the first {len(hashed)}"
                 said.append(
                     f"{repeated} rows{among} repeat an id of {self.layout.id!r}; they were counted too."
                 )
@@ -200,24 +189,26 @@ class Intake:
     def _coded_rows(
         self, frame: pd.DataFrame
     ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, dict[str, "pd.Series[Any]"]]:
-        """Decision and truth as 1, 0 and -1 for missing, and the groups, each of shape (n_rows,)."""
+        """Decision and truth as `row_labels` has them, and the groups, each of shape (n_rows,)."""
         layout = self.layout
-        decision = self._decide(layout.decision, frame, layout.favourable)
+        decision = self._decide(layout.decision, frame, layout.favourable, layout.unfavourable)
         truth = None
         if layout.truth is not None:
-            truth = self._decide(layout.truth, frame, layout.truth_favourable or layout.favourable)
+            truth = self._decide(layout.truth, frame, *layout.truth_labels)
         return decision, truth, self.groups_of(frame)
 
-    def _decide(self, name: str, frame: pd.DataFrame, favourable: Sequence[Any]) -> NDArray[np.int64]:
-        """1 favourable, 0 not, -1 missing; shape (n_rows,)."""
+    def _decide(
+        self, name: str, frame: pd.DataFrame, favourable: Sequence[Any], unfavourable: Sequence[Any] | None
+    ) -> NDArray[np.int64]:
+        """1 favourable, 0 not, -1 missing, -2 neither, where `unfavourable` ones are declared; shape (n_rows,)."""
         codes, labels = self._coded(frame[name])
         seen = self._labels_seen.setdefault(name, set())
         if len(seen) < MAX_REMEMBERED:
             seen.update(labels[:MAX_REMEMBERED])
-        is_favourable = matching(labels, favourable)
-        if is_favourable.any():
+        meaning = meanings(labels, favourable, unfavourable)
+        if (meaning == 1).any():
             self._favourable_seen.add(name)
-        return np.append(is_favourable.astype(np.int64), -1)[codes]
+        return np.append(meaning, MISSING)[codes]
 
     def _groups(self, name: str, values: Any) -> "pd.Series[Any]":
         codes, labels = self._defined(name, values)
@@ -283,17 +274,3 @@ class Intake:
                 expected="the score of the favourable decision, 0 to 1",
             )
         return numbers
-
-    def _require_favourable(self, name: str, field_name: str, wanted: Iterable[Any]) -> None:
-        seen = self._labels_seen.get(name, set())
-        # One label only is a group of decisions that are all the same; two or more without the named one is a slip.
-        if name in self._favourable_seen or len(seen) < 2:
-            return
-        there = [label[:MAX_SHOWN] for label in sorted(seen)[:MAX_LISTED]]
-        named = [str(canonical_label(label))[:MAX_SHOWN] for label in wanted][:MAX_LISTED]
-        raise InvalidInput(
-            f"None of the favourable labels {named} occurs in column {name!r}; there are {there}.",
-            field=field_name,
-            got=named,
-            expected=f"at least one of {there}",
-        )

@@ -1,10 +1,11 @@
 """Which column of a data set holds what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairlens_backend.core.group_definitions import GroupDefinition
+from fairlens_backend.core.label_words import label_digest
 from fairlens_backend.errors import InvalidInput
 
 _SPOKEN = {"protected": "protected attribute"}
@@ -41,7 +42,7 @@ class Layout:
     definitions: Mapping[str, GroupDefinition] = field(default_factory=dict)
     """which values of a protected attribute make one group; without one each value is its own"""
     unfavourable: tuple[Any, ...] | None = None
-    """of single decisions the other labels that there are; None where every other label is unfavourable"""
+    """the other labels that there are; None where every other label is unfavourable"""
     truth_unfavourable: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -60,7 +61,40 @@ class Layout:
             seen[name] = part
 
     @property
+    def truth_labels(self) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+        """The favourable labels of the truth and the unfavourable ones; the decision's, where it has none of its own."""
+        if self.truth_favourable or self.truth_unfavourable:
+            return self.truth_favourable or self.favourable, self.truth_unfavourable
+        return self.favourable, self.unfavourable
+
+    @property
     def columns(self) -> list[str]:
         """Every column that is read, each once."""
         named = [self.decision, self.truth, self.score, self.id, *self.protected, *self.features]
         return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def unfavourable_of(known: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What declarations say of unfavourable labels, a request's before the registered ones.
+
+    Where a request names other favourable labels than those that are registered, the registered opposites are none of them.
+
+    Examples
+    --------
+    >>> registered = {"favourable": {"decision": ["yes"]}, "unfavourable": {"decision": ["no"]}}
+    >>> unfavourable_of(registered, {}), unfavourable_of(registered, {"favourable": {"decision": ["no"]}})
+    ({'decision': ['no']}, {})
+    """
+    given, own = asked.get("unfavourable") or {}, known.get("unfavourable") or {}
+    new, old = asked.get("favourable") or {}, known.get("favourable") or {}
+    found = {}
+    for part in ("decision", "truth"):
+        same = not new.get(part) or _digests(new[part]) == _digests(old.get(part) or ())
+        labels = given.get(part) or (own.get(part) if same else None)
+        if labels:
+            found[part] = list(labels)
+    return found
+
+
+def _digests(labels: Iterable[Any]) -> set[bytes]:
+    return {label_digest(one) for one in labels}

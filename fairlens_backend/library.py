@@ -34,6 +34,7 @@ def audit(
     strata: str | Sequence[str] = (),
     proxies: Mapping[str, Any] | None = None,
     history: Mapping[str, Sequence[float | None]] | None = None,
+    unfavourable: Any = None,
 ) -> AuditResult:
     """Measure how differently decisions treat groups of people.
 
@@ -68,6 +69,8 @@ def audit(
         then be empty
     history : for an attribute the values of demographic_parity_difference of earlier audits, oldest first, None where
         there was none: metric 12 says how far the gap has moved since the first 20
+    unfavourable : the labels that are not favourable, as `favourable`: rows with any other label are then not counted, and
+        `remarks` say how many; None where every other label is unfavourable
 
     Returns
     -------
@@ -96,16 +99,17 @@ def audit(
     numeric = favourable is None
     recorded = [protected] if isinstance(protected, str) else [str(name) for name in protected]
     by_proxy = parse_proxies(proxies, recorded)
-    if numeric and (by_proxy or strata or history):
+    if numeric and (by_proxy or strata or history or unfavourable is not None):
         raise InvalidInput(
-            "a numeric outcome takes neither proxies, strata nor a history", field="favourable"
+            "a numeric outcome takes neither proxies, strata, a history nor unfavourable labels",
+            field="favourable",
         )
     named = {str(name): group for name, group in (reference_groups or {}).items()}
     references = {one.attribute: named.pop(one.attribute, None) for one in by_proxy}
     plan = plan_audit(
         decision, truth, score, protected, (1,) if numeric else favourable, named, features, model,
         None if numeric else settings, seed, missing_values=missing_values, n_resamples=n_resamples,
-        all_pairs=all_pairs, strata=strata, by_proxy=bool(by_proxy), history=history,
+        all_pairs=all_pairs, strata=strata, by_proxy=bool(by_proxy), history=history, unfavourable=unfavourable,
     )  # fmt: skip
     columns = [*plan.layout.columns, *(name for one in by_proxy for name in one.columns)]
     rows = _picked(df, list(dict.fromkeys(columns)))

@@ -113,11 +113,13 @@ def _layout(subject: Subject) -> Layout:
         protected=declared.protected,
         favourable=(1,),
         truth=declared.truth,
-        truth_favourable=declared.truth_favourable or declared.favourable,
+        truth_favourable=declared.truth_labels[0],
+        truth_unfavourable=declared.truth_labels[1],
         score=SCORE_COLUMN,
         id=declared.id,
         missing_values=declared.missing_values,
         definitions=declared.definitions,
+        unfavourable=(0,) if declared.unfavourable else None,
     )
 
 
@@ -137,13 +139,14 @@ def _score(subject: Subject, pieces: Iterator[pd.DataFrame], header: list[str]) 
     layout = _layout(subject)
     model = model_registry.load_model(subject.model, subject.version, tenant=subject.tenant)
     features = _features(subject, header, layout)
-    favourable = subject.layout(decision=DECISION_COLUMN).favourable
+    declared = subject.layout(decision=DECISION_COLUMN)
+    favourable = declared.favourable
     compared = tuple(dict.fromkeys(features)) if len(features) <= MAX_FEATURES else ()
     layout = replace(layout, features=tuple(name for name in compared if name != layout.truth))
     intake = Intake(layout, config.current().max_attribute_groups)
     first: list[dict[str, Any]] = []
     for piece in pieces:
-        decision, scores = score(model, piece, features, favourable)
+        decision, scores = score(model, piece, features, favourable, declared.unfavourable)
         absent = [
             name
             for name in (layout.truth, layout.id, *layout.protected)
@@ -175,7 +178,10 @@ def _score(subject: Subject, pieces: Iterator[pd.DataFrame], header: list[str]) 
 def _shown(decided: pd.DataFrame, layout: Layout, most: int) -> list[dict[str, Any]]:
     """The first predictions with their hashed id: no feature and no protected attribute of a person."""
     shown = decided.head(most)
-    columns = {"decision": shown[DECISION_COLUMN].astype(int), "score": shown[SCORE_COLUMN]}
+    decisions = [
+        None if one < 0 else int(one) for one in shown[DECISION_COLUMN]
+    ]  # of a class that is not declared
+    columns = {"decision": pd.Series(decisions, shown.index, dtype=object), "score": shown[SCORE_COLUMN]}
     if layout.id is not None:
         hashed = anonymize_df(shown[[layout.id]].astype(str), cols=[layout.id])
         columns = {"id": hashed[layout.id], **columns}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fairlens_backend.core.labels import canonical_labels, matching
 from fairlens_backend.errors import InvalidInput
+from fairlens_backend.row_labels import meanings
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -19,7 +20,11 @@ _ROUNDING = 1e-6  # float32 models sum to 1 only so far
 
 
 def score(
-    model: Any, df: pd.DataFrame, features: Sequence[str] | None, favourable_classes: Sequence[Any]
+    model: Any,
+    df: pd.DataFrame,
+    features: Sequence[str] | None,
+    favourable_classes: Sequence[Any],
+    unfavourable_classes: Sequence[Any] | None = None,
 ) -> tuple[IntArray, FloatArray | None]:
     """Ask a model for its decisions.
 
@@ -33,10 +38,11 @@ def score(
     df : rows to score, with at least the features
     features : input columns in order; may be None when the model knows its own
     favourable_classes : the labels that are favourable, in any spelling
+    unfavourable_classes : the others, where they are declared; None where every other label is one
 
     Returns
     -------
-    decision : int array, shape (n_rows,), 1 favourable and 0 not
+    decision : int array, shape (n_rows,), 1 favourable and 0 not, -2 neither
     score : float array, shape (n_rows,), each in [0, 1], the probability of the favourable labels together;
         None when the model gives no probabilities by class
 
@@ -81,7 +87,7 @@ def score(
     if (code < 0).any():
         missing = int((code < 0).sum())
         raise _bad_answer(f"{missing} of {len(code)} predictions are missing", "a label for each row")
-    decision = np.append(chosen.astype(np.int64), 0)[code]
+    decision = np.append(meanings(list(labels), favourable_classes, unfavourable_classes), 0)[code]
     return decision, np.concatenate(scores) if scores else None
 
 

@@ -55,7 +55,12 @@ def submit(tenant: str, wanted: SubmitRequest, stream: IO[bytes] | None, now: da
     table = intake.finish()
     context = Context(remarks=intake.remarks())
     answer = audit_runner.run(subject, table, context, now, sample=intake.sample)
-    return {**answer, "rows_read": intake.rows_read, "rows_without_decision": intake.rows_without_decision}
+    return {
+        **answer,
+        "rows_read": intake.rows.read,
+        "rows_without_decision": intake.rows.without_decision,
+        "rows_undeclared": intake.rows.undeclared.total(),
+    }
 
 
 def _read(stream: IO[bytes], wanted: SubmitRequest, layout: Layout, limit: int) -> Intake:

@@ -58,6 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="favourable outcomes, where they differ",
     )
     add(
+        "--unfavourable",
+        action="append",
+        default=[],
+        metavar="LABELS",
+        help="the other decisions: rows with any further label are then not counted",
+    )
+    add(
+        "--unfavourable-truth",
+        action="append",
+        default=[],
+        metavar="LABELS",
+        help="the other outcomes, where they differ",
+    )
+    add(
         "--reference",
         action="append",
         default=[],
@@ -106,18 +120,21 @@ def run(wanted: argparse.Namespace) -> int:
     from fairlens_backend.file_audit import audit_file
     from fairlens_backend.numeric_audit import NumericIntake, numeric_settings
 
-    if wanted.numeric and (wanted.favourable or wanted.favourable_truth):
+    favourable = _outcomes(wanted.favourable, wanted.favourable_truth)
+    unfavourable = _outcomes(wanted.unfavourable, wanted.unfavourable_truth)
+    if wanted.numeric and (favourable or unfavourable):
         raise InvalidInput("--numeric is for a decision without favourable labels", field="--numeric")
-    favourable: dict[str, Any] = {"decision": listed(wanted.favourable) or [1]}
-    if wanted.favourable_truth:
-        favourable["truth"] = listed(wanted.favourable_truth)
+    if unfavourable and "decision" not in unfavourable:
+        raise InvalidInput(
+            "--unfavourable-truth needs --unfavourable beside it", field="--unfavourable-truth"
+        )
     bands = dict(_bands(text) for text in wanted.bands)
     plan = plan_audit(
         wanted.decision,
         wanted.truth,
         wanted.score,
         {name: bands.get(name) for name in [*listed(wanted.protected), *bands]},
-        favourable,
+        {"decision": [1], **favourable},
         dict(pair(text, "--reference") for text in wanted.reference),
         listed(wanted.features) or None,
         settings=None if wanted.numeric else read_settings(wanted.settings),
@@ -125,6 +142,7 @@ def run(wanted: argparse.Namespace) -> int:
         missing_values=listed(wanted.missing),
         n_resamples=wanted.resamples,
         all_pairs=wanted.all_pairs,
+        unfavourable=unfavourable or None,
     )
     bar = Bar()
     try:
@@ -156,6 +174,12 @@ def run(wanted: argparse.Namespace) -> int:
         sys.stderr.write(f"fairlens: {', '.join(result.not_judged)} could not be judged\n")
         return CANNOT_JUDGE
     return PASSED
+
+
+def _outcomes(decision: list[str], truth: list[str]) -> dict[str, Any]:
+    """The labels of decisions and of true outcomes, those that were given."""
+    given = {"decision": listed(decision), "truth": listed(truth)}
+    return {part: labels for part, labels in given.items() if labels}
 
 
 def _bands(text: str) -> tuple[str, dict[str, Any]]:

@@ -90,6 +90,12 @@ class Declarations(PolicySettings):
 
     columns: Columns | None = None
     favourable: Favourable | None = None
+    unfavourable: Unfavourable | None = Field(
+        None,
+        description="the labels that are not favourable. With them declared a row with any other label is not counted, and the answer"
+        " says how many; a single event with one is set aside, and a late label that is any other is not joined; left out: every other"
+        " label counts as unfavourable, of single events with a warning where it is not a customary opposite of a favourable one",
+    )
     reference_groups: dict[ColumnName, Label] | None = Field(
         None, max_length=20, description="the privileged group of each attribute"
     )
@@ -110,6 +116,17 @@ class Declarations(PolicySettings):
         """Refuse definitions that cannot be read, with the place in them."""
         parse_groups(given or {}, "group_definitions")
         return given
+
+    @model_validator(mode="after")
+    def check_classes(self) -> Self:
+        """Refuse a label that is favourable and unfavourable."""
+        for part in ("decision", "truth"):
+            mine = getattr(self.favourable, part, None) or getattr(self.favourable, "decision", None) or []
+            other = getattr(self.unfavourable, part, None) or []
+            both = {label_digest(one) for one in mine} & {label_digest(one) for one in other}
+            if both:
+                raise ValueError(f"must not name a label in favourable.{part} and in unfavourable.{part}")
+        return self
 
 
 class FileFormat(Body):
@@ -176,12 +193,6 @@ class RegisterRequest(Declarations):
         Literal["hiring", "lending", "healthcare", "criminal_justice", "content_recommendation"] | None
     ) = None
     description: Annotated[str, Field(max_length=2000)] | None = None
-    unfavourable: Unfavourable | None = Field(
-        None,
-        description="single decisions: the labels that are not favourable. An event with any other label is set aside, and a"
-        " late label that is any other is not joined; left out: every other label counts as unfavourable, with a warning where"
-        " it is not a customary opposite of a favourable one",
-    )
     normalise_groups: bool | None = Field(
         None,
         description="single decisions: words and codes of sex, race and age are brought to groups, spelled as the reference"
@@ -197,17 +208,6 @@ class RegisterRequest(Declarations):
     metadata: dict[str, Any] | None = Field(
         None, description="whatever else the owner wants to keep beside it, up to 65,536 characters as JSON"
     )
-
-    @model_validator(mode="after")
-    def check_classes(self) -> Self:
-        """Refuse a label that is favourable and unfavourable."""
-        for part in ("decision", "truth"):
-            mine = getattr(self.favourable, part, None) or getattr(self.favourable, "decision", None) or []
-            other = getattr(self.unfavourable, part, None) or []
-            both = {label_digest(one) for one in mine} & {label_digest(one) for one in other}
-            if both:
-                raise ValueError(f"must not name a label in favourable.{part} and in unfavourable.{part}")
-        return self
 
     @field_validator("metadata")
     @classmethod
