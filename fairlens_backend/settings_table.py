@@ -204,7 +204,8 @@ class Settings:
     max_upload_bytes: int = setting("209715200", "bytes an upload may have; unpacked times 10", minimum=1)
     max_attribute_groups: int = setting(
         "1000",
-        "different values a protected attribute may have; an event with one more is a dead letter",
+        "different values a protected attribute may have; an event with one more is a dead letter, in a window of several versions or"
+        " submissions those with the fewest decisions count as unknown",
         minimum=2,
     )
     rate_limit_ingest: str = setting("10000 per minute", "calls an API key may make of each /v1/predictions")

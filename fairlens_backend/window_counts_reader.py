@@ -8,7 +8,8 @@ from typing import Any
 from fairlens_backend import config, count_keeper
 from fairlens_backend.audit_runner import Subject
 from fairlens_backend.core.counts import CountTable
-from fairlens_backend.core.labels import UNKNOWN, canonical_label
+from fairlens_backend.core.group_folding import fold_rare_values
+from fairlens_backend.core.labels import canonical_label
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.storage import audits, count_horizon
 from fairlens_backend.storage.audits import Counted
@@ -16,6 +17,8 @@ from fairlens_backend.storage.count_series import Series
 from fairlens_backend.storage.session import read_snapshot
 
 SUMMED_AT_ONCE = 200
+NO_LIMIT = 2**31
+"""of groups while tables are summed: `_folded` sees to it that there are no more than can be assessed"""
 
 
 class NoAttributes(InvalidInput):
@@ -28,7 +31,8 @@ class WindowCounts:
 
     Parameters
     ----------
-    table : all that were counted by the attributes, exactly
+    table : all that were counted by the attributes; of an attribute with more values than MAX_ATTRIBUTE_GROUPS the rare ones as
+        unknown
     events : how many of them are single decisions; the others are of submissions
     submissions : the audits of the submissions that were summed
     versions : of the model, those that decided
@@ -72,8 +76,7 @@ def read_window(
 
     Raises
     ------
-    InvalidInput : attributes were asked for that nothing in the window has together, or none are known, or one of them has
-        more values than MAX_ATTRIBUTE_GROUPS
+    InvalidInput : attributes were asked for that nothing in the window has together, or none are known
     """
     with read_snapshot():
         asked, start = start, _begin_that_is_kept(start)
@@ -106,7 +109,8 @@ def counts_of(
         len(found) - len(taken),
         len(found),
     )
-    counted = CountTable.sum([CountTable.empty(names), *(part.table.marginal(names) for part in parts)])
+    every = [CountTable.empty(names), *(part.table.marginal(names) for part in parts)]
+    counted = CountTable.sum(every, max_groups=NO_LIMIT)
     versions = sorted({part.version for part in parts} | {one.model_version for one in taken})
     if len(versions) > 1:
         remarks.append(f"The window holds decisions of {len(versions)} versions: {', '.join(versions)}.")
@@ -114,28 +118,26 @@ def counts_of(
     if simulated:
         remarks.append(f"{simulated} of the {len(taken)} submissions summed are of simulated data.")
     table = _summed(counted, taken, names)
-    _check_groups(table)
     references, said = _references({**_declared_before(taken), **subject.reference_groups}, table)
-    return WindowCounts(table, counted.total, taken, versions, references, [*remarks, *said])
+    table, folded = _folded(table, {name: str(canonical_label(group)) for name, group in references.items()})
+    return WindowCounts(table, counted.total, taken, versions, references, [*remarks, *folded, *said])
 
 
-def _check_groups(table: CountTable) -> None:
-    """Refuse what a submission is refused for: intervals of thousands of groups take gigabytes and half a minute.
+def _folded(table: CountTable, references: Mapping[str, str]) -> tuple[CountTable, list[str]]:
+    """A table whose intervals do not take gigabytes and half a minute, and what was folded.
 
     A version's events have no more values, since those beyond are dead letters; together with those of another version, of
-    submissions, or since a change of the setting, they may.
+    submissions, or since a change of the setting, they may. The window is audited all the same.
     """
     most = config.current().max_attribute_groups
-    for name in table.attributes:
-        n = sum(group != (UNKNOWN,) for group in table.marginal([name]).groups)
-        if n > most:
-            raise InvalidInput(
-                f"{name} has {n} different values in this window, at most {most} were expected (MAX_ATTRIBUTE_GROUPS): is it"
-                " a group, or a number or name of each decision?",
-                field="protected_attributes",
-                got=name,
-                expected=f"attributes of at most {most} values",
-            )
+    made, folded = fold_rare_values(table, most, references)
+    said = [
+        f"{one.attribute} has {one.values} different values in this window, of which the {one.kept} with the most decisions are compared"
+        f" (MAX_ATTRIBUTE_GROUPS is {most}); {one.rows} decisions of the others are counted as unknown. Is it a group, or a number or"
+        " name of each decision?"
+        for one in folded
+    ]
+    return made, said
 
 
 def _begin_that_is_kept(start: datetime) -> datetime:
@@ -190,7 +192,8 @@ def _summed(counted: CountTable, taken: Sequence[Counted], names: Sequence[str])
     total = counted
     for start in range(0, len(taken), SUMMED_AT_ONCE):
         some = taken[start : start + SUMMED_AT_ONCE]
-        total = CountTable.sum([total, *(CountTable.from_dict(one.counts).marginal(names) for one in some)])
+        some_tables = (CountTable.from_dict(one.counts).marginal(names) for one in some)
+        total = CountTable.sum([total, *some_tables], max_groups=NO_LIMIT)
     return total
 
 

@@ -16,6 +16,7 @@ from fairlens_backend import (
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, NotFound
+from fairlens_backend.evidence_verifier import verify_record
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from fairlens_backend.schemas.checks import SubmitRequest
 from fairlens_backend.storage import count_horizon, session
@@ -185,19 +186,30 @@ def test_a_window_of_an_old_version_alone_is_counted_by_what_it_has() -> None:
     assert any("not by all of the registered sex, age" in one for one in found["remarks"])
 
 
-def test_an_attribute_of_too_many_values_is_refused(make_settings: Any) -> None:
-    """A number of each decision, sent as its group, does not make the server resample thousands of groups; one version takes
-    no more, but two may have more together. Absent is no value."""
+def test_of_too_many_values_the_rare_ones_are_not_told_apart(make_settings: Any) -> None:
+    """One version takes no more, but two may have more together: the window is audited, every decision counted, and a remark says
+    so. The reference group stays, be it rare. Absent is no value."""
     make_settings(MAX_ATTRIBUTE_GROUPS="5")
     by_sex = {"columns": {"decision": "hired", "protected": ["sex"]}, "group_definitions": {}}
     register(**by_sex)
     send([event(f"e{i}", demographic_tags={"sex": f"person {i}"}) for i in range(5)])
     send([event("e6", demographic_tags={})])
     assert audit()["sample_size"] == 6
-    register(version="v2", **by_sex)
-    send([event("e7", model_version="v2", demographic_tags={"sex": "person 6"})])
-    with pytest.raises(InvalidInput, match="sex has 6 different values"):
-        audit()
+    register(version="v2", **by_sex, reference_groups={"sex": "person 7"})
+    send([event(f"f{i}", model_version="v2", demographic_tags={"sex": f"person {i}"}) for i in range(3)])
+    send([event(f"g{i}", model_version="v2", demographic_tags={"sex": f"person {i}"}) for i in (6, 7)])
+    found = audit()
+    assert found["sample_size"] == 11 and found["reference_groups"]["sex"]["group"] == "person 7"
+    sizes = {one["attributes"]["sex"]: one["size"] for one in found["demographic_slices"]}
+    # Two each of 0, 1, 2; of those with one the reference, and 3, the first by name; 4, 6 and the one that is absent.
+    assert sizes == {"person 0": 2, "person 1": 2, "person 2": 2, "person 3": 1, "person 7": 1, "unknown": 3}
+    assert any(
+        one.startswith("sex has 7 different values in this window, of which the 5 with")
+        for one in found["remarks"]
+    )
+    assert any("; 2 decisions of the others are counted as unknown" in one for one in found["remarks"])
+    verdict = verify_record(found["record_id"], "acme")
+    assert verdict["parts"]["ledger"]["ok"]
 
 
 def test_a_window_that_begins_where_minutes_are_gone_begins_with_its_hour() -> None:
