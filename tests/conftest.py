@@ -1,9 +1,10 @@
 """What every test shares: settings in an empty folder, a database, a served application, the folder of real data."""
 
 import os
-import uuid
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from tests.api import Caller, People
+    from tests.postgres_server import Databases
     from tests.redis_server import RedisServer
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -62,12 +64,35 @@ def settings(make_settings: Callable[..., config.Settings]) -> Iterator[config.S
     yield make_settings()
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every table and no row, to be copied: a thirtieth of the time that making the tables takes."""
+    from sqlalchemy import create_engine, text
+
+    from fairlens_backend.storage import tables
+
+    file = tmp_path_factory.mktemp("template") / "fairlens.db"
+    made = create_engine(f"sqlite:///{file}")
+    with made.connect() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+    tables.Base.metadata.create_all(made)
+    made.dispose()
+    return file
+
+
 @pytest.fixture
-def database(settings: config.Settings) -> Iterator[None]:
+def database(settings: config.Settings, sqlite_template: Path, postgres_url: str | None) -> Iterator[None]:
     """An empty database with every table."""
+    from sqlalchemy.engine import make_url
+
     from fairlens_backend.storage import session, tables
 
-    tables.Base.metadata.create_all(session.engine())
+    url = make_url(settings.sqlalchemy_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        session.make_sqlite_file(settings.sqlalchemy_url)
+        shutil.copyfile(sqlite_template, url.database)
+    elif postgres_url and not databases_of(postgres_url).has_tables(url.database):
+        tables.Base.metadata.create_all(session.engine())
     yield
     session.dispose_engines()
 
@@ -82,35 +107,36 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | Non
 
     url, stop = start_postgres(tmp_path_factory.mktemp("postgres"))
     yield url
+    databases_of.cache_clear()
     stop()
 
 
+@cache
+def databases_of(postgres_url: str) -> "Databases":
+    """The databases of the session's server."""
+    from tests.postgres_server import Databases
+
+    return Databases(postgres_url)
+
+
 @contextmanager
-def empty_postgres_database(postgres_url: str | None) -> Iterator[str | None]:
-    """A new database on the server, dropped at the end; None without a server."""
+def empty_postgres_database(postgres_url: str | None, *, with_tables: bool = False) -> Iterator[str | None]:
+    """A new database on the server, dropped afterwards; None without a server."""
     if postgres_url is None:
         yield None
         return
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.engine import make_url
-
     from fairlens_backend.storage import session
 
-    name = f"t_{uuid.uuid4().hex}"
-    admin = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    session.dispose_engines()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with databases_of(postgres_url).new(with_tables=with_tables) as url:
+        yield url
+        session.dispose_engines()
 
 
 @pytest.fixture
-def postgres_database(postgres_url: str | None) -> Iterator[str | None]:
-    """An empty PostgreSQL database of this test's own, or None for SQLite."""
-    with empty_postgres_database(postgres_url) as url:
+def postgres_database(request: pytest.FixtureRequest, postgres_url: str | None) -> Iterator[str | None]:
+    """A PostgreSQL database of this test's own, or None for SQLite. It has the tables where the test's signature asks for `database`."""
+    wanted = "database" in request.fixturenames
+    with empty_postgres_database(postgres_url, with_tables=wanted) as url:
         yield url
 
 

@@ -8,9 +8,14 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 # A crash of a throw-away server may lose everything; waiting for the disk would cost the suite minutes.
 FAST = {
@@ -151,6 +156,63 @@ def start_postgres(tmp_dir: Path | None = None) -> tuple[str, Callable[[], None]
         return reason
     server = PostgresServer(tmp_dir)
     return server.url, server.remove
+
+
+class Databases:
+    """Databases on a server, made as copies of one that has every table, or of an empty one.
+
+    Making the tables takes 100 ms, copying them 20.
+    """
+
+    TEMPLATE = "with_every_table"
+
+    def __init__(self, url: str) -> None:
+        self._admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        self._over: list[str] = []
+        self._copies: set[str] = set()
+        self._template_made = False
+        with self._admin.connect():  # the dialect asks for the version at its first connection
+            version = self._admin.dialect.server_version_info or (0,)
+        # Files are copied quicker than their pages are logged, on a server that does not wait for its disk.
+        self._how = "STRATEGY FILE_COPY" if version >= (15,) else ""
+
+    def _run(self, *statements: str) -> None:
+        with self._admin.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def _url(self, name: str) -> str:
+        return self._admin.url.set(database=name).render_as_string(hide_password=False)
+
+    def _make_template(self) -> None:
+        from fairlens_backend.storage import tables
+
+        self._run(f"CREATE DATABASE {self.TEMPLATE} {self._how}")
+        made = create_engine(self._url(self.TEMPLATE), poolclass=NullPool)
+        tables.Base.metadata.create_all(made)
+        made.dispose()
+        self._run(f"ALTER DATABASE {self.TEMPLATE} ALLOW_CONNECTIONS false")
+        self._template_made = True
+
+    def has_tables(self, name: str | None) -> bool:
+        """Whether a database was made with every table."""
+        return name in self._copies
+
+    @contextmanager
+    def new(self, *, with_tables: bool) -> Iterator[str]:
+        """The address of a database that nobody else uses; it goes when the next two are over."""
+        if with_tables and not self._template_made:
+            self._make_template()
+        name = f"t_{uuid.uuid4().hex}"
+        if with_tables:
+            self._copies.add(name)
+        like = self.TEMPLATE if with_tables else "template1"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {like} {self._how}")
+        yield self._url(name)
+        # The server sleeps 100 ms where sessions of the database have only just ended: by the next tests' end they have.
+        self._over.append(name)
+        if len(self._over) > 2:
+            self._run(f"DROP DATABASE {self._over.pop(0)} WITH (FORCE)")
 
 
 def _server_account() -> pwd.struct_passwd | None:

@@ -17,10 +17,9 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(params=["database", "redis"], autouse=True)
-def queue(request: pytest.FixtureRequest, make_settings: Any) -> Iterator[None]:
+def queue(request: pytest.FixtureRequest, database: None, make_settings: Any) -> Iterator[None]:
     """An empty queue of each kind."""
     url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    request.getfixturevalue("database")
     make_settings(REDIS_URL=url)
     cache.forget()
     yield

@@ -51,10 +51,9 @@ def read(job: Job) -> Job:
 
 
 @pytest.fixture(params=["database", "redis"])
-def queue(request: pytest.FixtureRequest, make_settings: Any) -> Iterator[str]:
+def queue(request: pytest.FixtureRequest, database: None, make_settings: Any) -> Iterator[str]:
     """Settings with an empty queue of each kind."""
     url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    request.getfixturevalue("database")
     make_settings(REDIS_URL=url)
     yield request.param
 
