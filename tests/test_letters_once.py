@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fairlens_backend import dead_letter_box
+from fairlens_backend import dead_letter_box, event_retention
+from fairlens_backend.errors import InvalidInput
 from fairlens_backend.prediction_ingest import Sender
 from fairlens_backend.storage import dead_letters
 from fairlens_backend.storage.session import read_snapshot
@@ -72,8 +73,35 @@ def test_rows_and_columns_of_one_event_are_one_letter() -> None:
     assert len(letters()) == 1
 
 
-def test_a_letter_that_was_settled_can_come_again() -> None:
-    """Deleted or replayed, it is forgotten, digest and all."""
+def test_a_letter_that_was_replayed_does_not_come_again() -> None:
+    """Its event is counted, so the old batch sent again makes none; the answer names the refused event all the same. Refused for
+    another reason, or of another tenant, it is a letter."""
+    batch = [event("bad", prediction=BAD), event("worse", prediction=BAD)]
+    first = send(batch)
+    dead_letter_box.replay(SENDER, letters()[0]["id"], event("bad"), NOW)
+    again = send(batch, now=NOW + timedelta(days=1))
+    assert again["rejected"] == first["rejected"] and len(letters()) == 1
+    send(batch, OTHER)
+    send([event("bad", prediction={"label": "yes", "score": 8})])
+    assert (len(letters()), len(letters("other"))) == (2, 2)
+    # Remembered for as long as letters are.
+    event_retention.purge(NOW + timedelta(days=400))
+    send(batch)
+    assert len(letters()) == 2
+
+
+def test_a_letter_that_stays_is_not_remembered_as_replayed() -> None:
+    """A replay that is refused anew settles nothing."""
+    send([event("bad", prediction=BAD)])
+    with pytest.raises(InvalidInput):
+        dead_letter_box.replay(SENDER, letters()[0]["id"], None, NOW)
+    dead_letter_box.delete(SENDER, letters()[0]["id"])
+    send([event("bad", prediction=BAD)])
+    assert len(letters()) == 1
+
+
+def test_a_letter_that_was_deleted_can_come_again() -> None:
+    """It is forgotten, digest and all."""
     send([event("bad", prediction=BAD)])
     dead_letter_box.delete(SENDER, letters()[0]["id"])
     send([event("bad", prediction=BAD)])

@@ -144,3 +144,12 @@ class DeadLetter(Base):
     encrypted_event: Mapped[str] = mapped_column(Text)
     digest: Mapped[bytes | None] = mapped_column(LargeBinary(16))
     """keyed, of the event as it came and the reasons; None where the event has no id, by which one is told from another"""
+
+
+class SettledLetter(Base):
+    """A dead letter whose event was taken, by its digest: the same event sent again as it was is no new letter."""
+
+    __tablename__ = "settled_letters"
+    tenant: Mapped[str] = mapped_column(NAME, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    settled_at: Mapped[datetime] = mapped_column(index=True)

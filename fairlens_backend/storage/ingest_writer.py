@@ -140,7 +140,7 @@ def _apply(taken: Sequence[Submission]) -> None:
     for one in taken:
         dead_letters.add(one.letters, one.now)
         if one.settles is not None and not any(part.refused for part in one.parts):
-            dead_letters.remove(*one.settles)
+            dead_letters.settle(*one.settles, one.now)
     _label([one for one in taken if one.labels is not None])
     for one in taken:
         if one.attributes is not None and one.group_of is not None:
