@@ -114,7 +114,7 @@ def check_new_name(name: str, field: str, pattern: re.Pattern[str] = USERNAME) -
         signs = ". _ @ + -" if pattern is USERNAME else ". _ -"
         expected = f"1 to 100 letters, digits and {signs}, a letter or digit first"
         raise InvalidInput(
-            f"{field} is {name[:100]!r}, {expected} were expected.",
+            f"{field} is {name[:100]!r}, {expected}, were expected.",
             field=field,
             got=name[:100],
             expected=expected,

@@ -26,6 +26,9 @@ _UNKNOWN: Final = re.compile(r"unknown field [`'](.*)[`']", re.DOTALL)
 _CAME: Final = re.compile(r"(unknown field|enum value) [`'].*[`']", re.DOTALL)
 _STEP: Final = re.compile(r"\[\.\.\.\]|\[\d+\]|[^.\[\]]+")
 _ANY_KEY: Final = "[...]"
+_KEYS_TOLD: Final = 5
+_EVENT_FIELDS: Final = frozenset(PredictionEvent.__struct_fields__)
+_REQUIRED: Final = frozenset({"event_id", "prediction"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BYTES: Final = bytes([*range(32), 127])
 _FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
@@ -36,11 +39,33 @@ _FIELDS: Final[Mapping[str, type[msgspec.Struct]]] = {
 }
 
 
-def malformed(error: Exception) -> MalformedInput:
-    """The refusal of bytes that are no JSON."""
+def malformed(error: Exception, expected: str = "JSON") -> MalformedInput:
+    """The refusal of bytes that are no JSON, such as one event a line."""
     said = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
     said = "it is nested too deeply" if isinstance(error, RecursionError) else said
-    return MalformedInput(f"The body is not JSON: {said}.", expected="JSON")
+    asked = "" if expected == "JSON" else f" Expected was {expected}."
+    return MalformedInput(f"The body is not JSON: {said}.{asked}", expected=expected)
+
+
+def require_event(keys: Mapping[str, msgspec.Raw], forms: str) -> None:
+    """Refuse an object that is no event which lacks something, but something else: a list inside an object, as some interfaces
+    want it.
+
+    Raises
+    ------
+    InvalidInput : it has no field of an event; or neither event_id nor prediction, and a list
+    """
+    has_list = any(bytes(value).lstrip()[:1] == b"[" for value in keys.values())
+    if _REQUIRED & keys.keys() or (_EVENT_FIELDS & keys.keys() and not has_list):
+        return
+    told = [f"`{key}`" for key in keys if re.fullmatch(_NAME, key) and not suspicious(key)][:_KEYS_TOLD]
+    what = f"with {', '.join(told)}" if told else "without any field of an event"
+    raise InvalidInput(
+        f"The body is an object {what}, and no event: it has neither event_id nor prediction. Expected was {forms}.",
+        field="body",
+        got=f"an object {what}",
+        expected=forms,
+    )
 
 
 def shown(path: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from fairlens_backend.errors import InvalidInput, TooLarge
-from fairlens_backend.event_problems import invalid, malformed, problem_of, shown
+from fairlens_backend.event_problems import invalid, malformed, problem_of, require_event, shown
 from fairlens_backend.schemas.events import (
     MAX_COLUMN_EVENTS,
     MAX_EVENTS,
@@ -29,6 +29,7 @@ _COLUMNS: Final = ("event_id", "label", "timestamp", "score", "threshold", "grou
 _IN_A_ROW: Final = re.compile(
     rf"at `\$\.(?:{'|'.join(_COLUMNS)}|(?:features|demographic_tags)\[\.\.\.\])\[\d"
 )
+FORMS: Final = f"one event, a list of at most {MAX_EVENTS} events, or columns of at most {MAX_COLUMN_EVENTS:,} (event_id and label as lists)"
 Columns = Mapping[str, Sequence[Any]]
 
 
@@ -91,7 +92,7 @@ def read_events(body: bytes) -> Read:
     Raises
     ------
     MalformedInput : no JSON
-    InvalidInput : neither an event nor a list nor columns of equal length
+    InvalidInput : neither an event nor a list nor columns of equal length; so an object with a list of events inside
     TooLarge : more than 500 events, or 10,000 in columns
     """
     try:
@@ -100,11 +101,12 @@ def read_events(body: bytes) -> Read:
         keys = _OBJECT.decode(body)
         if bytes(keys.get("event_id", b"")).lstrip()[:1] == b"[":
             return _table(body)
+        require_event(keys, FORMS)
         return _rows(b"[" + body + b"]")
     except msgspec.ValidationError as error:
         raise invalid(error, body, EventTable) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed(error) from None
+        raise malformed(error, FORMS) from None
 
 
 def read_event(event: Any, index: int = 0) -> PredictionEvent | Refused:

@@ -214,7 +214,7 @@ def check_name(field: str, value: Any) -> None:
     """Raise InvalidInput, naming the field, unless the value can be a name or a version."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise InvalidInput(
-            f"{field} is {value!r:.120}, {NAME_RULE} were expected",
+            f"{field} is {value!r:.120}, {NAME_RULE}, were expected",
             field=field,
             got=str(value)[:100],
             expected=NAME_RULE,

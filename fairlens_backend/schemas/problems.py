@@ -14,6 +14,12 @@ SECRET_FIELDS = ("password", "refresh_token", "token", "secret", "key", "routing
 _TAGGED = "target"  # the one object of several kinds: pydantic puts the chosen kind behind the field's name
 _KINDS = get_args(ChannelName)
 _BRANCHES = ("constrained-str", "str", "int", "float", "bool")  # pydantic names the members of `Label` so
+_PATTERN = "string_pattern_mismatch"
+_ONE_THING = (
+    "text ",
+    "the id ",
+    "https://",
+)  # beginnings of what a pattern asks for that are one thing, and not many characters
 _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -115,9 +121,9 @@ def _problem(path: tuple[Any, ...], found: Mapping[str, Any]) -> dict[str, Any]:
         return _made(
             name, _echo(path, value), expected, f"{name} is {str(value)[:MAX_ECHO]}, {expected} was expected."
         )
-    if kind == "string_pattern_mismatch":
+    if kind == _PATTERN:
         expected = PATTERNS_IN_WORDS.get(context["pattern"], f"text of the form {context['pattern']}")
-        return _described(path, found, expected, were=True)
+        return _described(path, found, expected, were=not expected.startswith(_ONE_THING))
     if kind == "literal_error":
         choices = context["expected"]
         return _described(path, found, f"one of {choices}" if "," in choices else choices)
@@ -139,8 +145,10 @@ def _described(
 ) -> dict[str, Any]:
     got = _echo(path, found["input"])
     shown = _shown(got, found["input"])
-    # The words of a pattern end in a clause of their own.
-    ending = ", were" if were else " was"
+    # The words of a pattern may end in a clause of their own.
+    ending = (", " if ", " in expected and found.get("type") == _PATTERN else " ") + (
+        "were" if were else "was"
+    )
     return _made(_name(path), got, expected, f"{_name(path)} is {shown}, {expected}{ending} expected.")
 
 

@@ -13,6 +13,7 @@ from fairlens_backend import errors, telemetry
 from fairlens_backend.blueprints import _envelope
 from fairlens_backend.blueprints._json import StrictJson
 from fairlens_backend.schemas.checks import EvaluateRequest, RegisterRequest, SubmitRequest
+from fairlens_backend.schemas.erasures import ErasureRequest
 from fairlens_backend.schemas.problems import problems_of, sentence_of
 
 
@@ -129,6 +130,8 @@ def said(model: Any, body: Any) -> str:
         (EvaluateRequest, {"columns": {"protected": "x"}}, "columns.protected is 'x', a list was expected."),
         (SubmitRequest, {}, "model_name is missing."),
         (SubmitRequest, {"model_name": "a b"}, "model_name is 'a b', 1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit, were expected."),
+        (ErasureRequest, {"event_ids": ["a\tb"]}, "event_ids.0 is 'a\\tb', text without control characters was expected."),
+        (ErasureRequest, {"value": {"field": "a\0", "text": "x"}}, "value.field is 'a\\x00', text without a NUL character, which no database keeps, was expected."),
         (SubmitRequest, {"model_name": "a", "rows": [1]}, "rows.0 is a number, a JSON object was expected."),
         (SubmitRequest, {"model_name": "a", "favourable": {"decision": []}}, "favourable.decision has 0 items, at least 1 was expected."),
         (SubmitRequest, {"model_name": "a", "favourable": {"decision": [{}]}}, "favourable.decision.0 is an object, a text, a number or a truth value was expected."),
