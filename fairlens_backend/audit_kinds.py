@@ -34,6 +34,7 @@ class Kind:
     valued, with_sign : places of the figures that have a value, and a sign
     bins : the score bins of their tables
     length : how many numbers their tables have
+    rest : the columns of their other figures without the numbers
     """
 
     layout: Layout
@@ -42,6 +43,7 @@ class Kind:
     with_sign: npt.NDArray[np.int64]
     bins: tuple[int, ...]
     length: int
+    rest: bytes
 
 
 class Kinds:
@@ -69,9 +71,10 @@ class Kinds:
                 f"Entry {index}: its table and its figures have {lengths[0]}, {lengths[1]} and {lengths[2]} numbers;"
                 f" by its groups and names there are {found.length}, {len(found.valued)} and {len(found.with_sign)}."
             )
-        rest, width = figures.rest, len(found.shape)
-        if (rest.count(";"), rest.count(" ")) != (REST_COLUMNS - 1, REST_COLUMNS * max(0, width - 1)):
-            raise Wrong(f"Entry {index}: the columns of its figures are not {REST_COLUMNS} of {width}.")
+        if any(figures.rest.count(one) != found.rest.count(one.encode()) for one in "; "):
+            raise Wrong(
+                f"Entry {index}: the columns of its figures are not {REST_COLUMNS} of {len(found.shape)}."
+            )
         words = bytes(figures.words)
         if words not in self._words:
             _check_words(index, words)
@@ -80,11 +83,17 @@ class Kinds:
             self._words.add(words)
         return found
 
-    def spelt(self, audit: Spelt) -> Kind | None:
-        """The kind of an audit that is spelled as one that was read; None where none was. How many numbers it has is not looked at."""
-        if audit.words not in self._words:
+    def spelt(self, audits: Spelt) -> list[Kind] | None:
+        """The kinds of audits, each spelled as one that was read; None where one is not, or has not the columns of its other figures.
+
+        How many numbers their tables and figures have is not looked at.
+        """
+        if not self._words.issuperset(audits.words):
             return None
-        return self._find(audit.of_counts, audit.of_figures, audit.settings)
+        found = map(self._find, audits.of_counts, audits.of_figures, audits.settings)
+        kinds = [kind for kind in found if kind is not None]
+        columns = b"\n".join(audits.rest).translate(None, _OF_NUMBERS)
+        return kinds if columns == b"\n".join([kind.rest for kind in kinds]) else None
 
     def _find(self, of_counts: bytes, of_figures: bytes, settings: bytes) -> Kind | None:
         # Comparing bytes costs less than hashing them, and there are few kinds with the same groups.
@@ -104,6 +113,7 @@ class Kinds:
         return kind
 
 
+_OF_NUMBERS: Final = b"0123456789-."
 _KEPT: Final = 4096
 _SETTINGS: Final = msgspec.json.Decoder(Settings)
 _GROUPS: Final = msgspec.json.Decoder(list[tuple[str, ...]])
@@ -163,7 +173,8 @@ def _read_kind(index: int, body: ShortBody) -> Kind:
     _check_spelling(index, *map(bytes, parts))
     layout = layout_of(index, settings, attributes, groups)
     has = (np.flatnonzero(columns[3]), np.flatnonzero(columns[4]))
-    return Kind(layout, shape, *has, tuple(bins), len(groups) * len(cell_places(bins)))
+    rest = b";".join([b" " * (len(shape) - 1)] * REST_COLUMNS)
+    return Kind(layout, shape, *has, tuple(bins), len(groups) * len(cell_places(bins)), rest)
 
 
 def _named(names: Sequence[str], number: int) -> str:

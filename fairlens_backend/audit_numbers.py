@@ -1,14 +1,14 @@
 """The numbers of audits of version 2, which stand in texts: those of one kind are read together."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fairlens_backend.audit_bodies import Fault, ShortBody, misstated
 from fairlens_backend.audit_kinds import Kind
-from fairlens_backend.core.audit_notation import FIGURE_UNITS, REST_COLUMNS
+from fairlens_backend.core.audit_notation import FIGURE_UNITS
 from fairlens_backend.core.canonical_json import MAX_SAFE_INTEGER
 from fairlens_backend.evidence_bundle import Wrong
 
@@ -17,6 +17,16 @@ FloatArray = npt.NDArray[np.float64]
 _UNKNOWN_TRUTH: Final = 2
 _BLANK, _MINUS, _ZERO = b" -0"
 _DIGITS: Final = 10
+
+
+class Row(NamedTuple):
+    """What an audit says in numbers, as it stands in its entry."""
+
+    sample_size: bytes
+    labelled_size: bytes
+    n: bytes
+    value: bytes
+    signed: bytes
 
 
 class Unreadable(Wrong):
@@ -35,55 +45,27 @@ class ShortAudits:
         self.indexes: list[int] = []
         self.whole: list[tuple[int, ShortBody]] = []
         """the audits themselves, where these are needed"""
-        self._sample_sizes: list[bytes] = []
-        self._labelled_sizes: list[bytes] = []
-        self._n: list[bytes] = []
-        self._value: list[bytes] = []
-        self._signed: list[bytes] = []
-        self._rest: list[bytes] = []
+        self._rows: list[tuple[bytes, ...]] = []
+        """each as `Row`"""
 
-    def add(
-        self,
-        index: int,
-        sample_size: bytes,
-        labelled_size: bytes,
-        n: bytes,
-        value: bytes,
-        signed: bytes,
-        rest: bytes,
-    ) -> None:
-        """One more, by what stands in its entry."""
+    def add(self, index: int, row: tuple[bytes, ...]) -> None:
+        """One more, by the parts of its `Row`."""
         self.indexes.append(index)
-        self._sample_sizes.append(sample_size)
-        self._labelled_sizes.append(labelled_size)
-        self._n.append(n)
-        self._value.append(value)
-        self._signed.append(signed)
-        self._rest.append(rest)
+        self._rows.append(row)
 
     def add_body(self, index: int, body: ShortBody, *, whole: bool) -> None:
         """One more, as it was read."""
         counts, figures = body.counts, body.figures
-        self.add(
-            index,
-            b"%d" % body.sample_size,
-            b"%d" % body.labelled_size,
-            counts.n.encode(),
-            figures.value.encode(),
-            figures.signed.encode(),
-            figures.rest.encode(),
-        )
+        sizes = b"%d" % body.sample_size, b"%d" % body.labelled_size
+        texts = (counts.n, figures.value, figures.signed)
+        self.add(index, Row(*sizes, *(text.encode() for text in texts)))
         if whole:
             self.whole.append((index, body))
 
     def sizes(self) -> IntArray:
         """Their `sample_size` and `labelled_size`, shape (n_audits, 2)."""
-        return np.column_stack(
-            [
-                self._numbers("sample_size", self._sample_sizes, 1)[:, 0],
-                self._numbers("labelled_size", self._labelled_sizes, 1)[:, 0],
-            ]
-        )
+        sizes = self._column("sample_size"), self._column("labelled_size")
+        return np.array([[*map(int, texts)] for texts in sizes], dtype=np.int64).T
 
     def n(self) -> IntArray:
         """The numbers of their tables, shape (n_audits, length of the kind).
@@ -92,7 +74,7 @@ class ShortAudits:
         ------
         Unreadable : a text of one of them is none of so many whole numbers
         """
-        return self._numbers("n", self._n, self.kind.length)
+        return self._numbers("n", self.kind.length)
 
     def figures(self) -> tuple[FloatArray, FloatArray]:
         """The values and the signs of their figures, each of shape (n_audits, n_figures), NaN where a figure has none.
@@ -101,45 +83,34 @@ class ShortAudits:
         ------
         Unreadable : as of `n`
         """
-        value = self._numbers("value", self._value, len(self.kind.valued))
-        signed = self._numbers("signed", self._signed, len(self.kind.with_sign))
+        value = self._numbers("value", len(self.kind.valued))
+        signed = self._numbers("signed", len(self.kind.with_sign))
         return self._spread(value, self.kind.valued), self._spread(signed, self.kind.with_sign)
 
-    def check_rest(self) -> None:
-        """Whether each has the columns of its other figures.
+    def _column(self, name: str) -> list[bytes]:
+        place = Row._fields.index(name)
+        return [row[place] for row in self._rows]
 
-        Raises
-        ------
-        Unreadable : they are not as many as there should be, or not as long
-        """
-        width = len(self.kind.shape)
-        said = f"the columns of its figures are not {REST_COLUMNS} of {width}."
-        self._expect(self._rest, b";", REST_COLUMNS - 1, said)
-        self._expect(self._rest, b" ", REST_COLUMNS * max(0, width - 1), said)
-
-    def _numbers(self, name: str, texts: Sequence[bytes], length: int) -> IntArray:
+    def _numbers(self, name: str, length: int) -> IntArray:
+        texts = self._column(name)
         if not any(texts) and not length:
             return np.zeros((len(texts), 0), dtype=np.int64)
         joined = b" ".join([b"", *texts, b""])
         if not _are_numbers(joined):
             for index, text in zip(self.indexes, texts, strict=True):
-                if text and not _are_numbers(b" %b " % text):
+                if not _are_numbers(b" %b " % text):
                     raise Unreadable(
                         index, f"Entry {index}: its {name} are no whole numbers with a space between them."
                     )
-        self._expect(texts, b" ", length - 1, f"its {name} are not {length} numbers.")
+        for index, text in zip(self.indexes, texts, strict=True):
+            if text.count(b" ") != length - 1:
+                raise Unreadable(index, f"Entry {index}: its {name} are not {length} numbers.")
         return np.fromstring(joined, dtype=np.int64, sep=" ").reshape(len(texts), length)
 
     def _spread(self, numbers: IntArray, places: IntArray) -> FloatArray:
         made = np.full((len(numbers), len(self.kind.shape)), np.nan)
         made[:, places] = numbers / FIGURE_UNITS
         return made
-
-    def _expect(self, texts: Sequence[bytes], one: bytes, times: int, said: str) -> None:
-        """Whether a byte stands so often in each text."""
-        for place, text in enumerate(texts):
-            if text.count(one) != times:
-                raise Unreadable(self.indexes[place], f"Entry {self.indexes[place]}: {said}")
 
 
 def size_faults(indexes: Sequence[int], said: IntArray, n: IntArray) -> list[Fault]:

@@ -5,6 +5,7 @@ and the other parts are equal to some that were read as JSON before. Whatever is
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ from fairlens_backend.audit_bodies import ShortBody
 from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.core.merkle import HASH_BYTES
 
+Column = Sequence[bytes]
 _LEAST_PLAIN: Final = 0x20
-_NEWLINE: Final = 0x0A
 _TEXT: Final = b'"[^"]*+"'
 _TEXT_OR_NULL: Final = b'(?:"[^"]*+"|null)'
 _INTEGER: Final = b"(0|[1-9][0-9]{0,14}+)"
@@ -33,34 +34,34 @@ _LINE: Final = (
 
 
 class Spelt(NamedTuple):
-    """The parts of an audit's line that are read: texts without their quotes, numbers, and JSON as it stands.
+    """The parts of audits' lines that are read, a column each: texts without their quotes, numbers, and JSON as it stands.
 
     Parameters
     ----------
-    stated : the entry's hash, as it stands beside it
-    at : its index
-    of_counts, of_figures, settings, words : what says of which kind it is, with the keys between
+    stated : the entries' hashes, as they stand beside them
+    of_counts, of_figures, settings, words : what says of which kind they are, with the keys between
+    at : their indexes
     """
 
-    stated: bytes
-    of_counts: bytes
-    n: bytes
-    of_figures: bytes
-    rest: bytes
-    signed: bytes
-    value: bytes
-    words: bytes
-    labelled_size: bytes
-    number: bytes
-    previous: bytes
-    sample_size: bytes
-    settings: bytes
-    at: bytes
-    time: bytes
+    stated: Column
+    of_counts: Column
+    n: Column
+    of_figures: Column
+    rest: Column
+    signed: Column
+    value: Column
+    words: Column
+    labelled_size: Column
+    number: Column
+    previous: Column
+    sample_size: Column
+    settings: Column
+    at: Column
+    time: Column
 
 
 def line_pattern(tenant: str, model: str) -> re.Pattern[bytes]:
-    """What matches the line of an audit of this model, its newline included, in a block that `is_plain`; by the groups of `Spelt`."""
+    """What matches the line of an audit of this model, its newline included, where it `is_plain`; its groups are the columns of `Spelt`."""
     said = {
         "digits": 2 * HASH_BYTES,
         "text": _TEXT,
@@ -73,19 +74,19 @@ def line_pattern(tenant: str, model: str) -> re.Pattern[bytes]:
     return re.compile(_LINE % {name.encode(): value for name, value in said.items()})
 
 
-def is_plain(block: bytes) -> bool:
-    """Whether in lines of JSON each string without a backslash stands for itself: UTF-8, no control characters but newlines.
+def is_plain(lines: bytes, count: int) -> bool:
+    """Whether in so many lines of JSON each string stands for itself: UTF-8, no escapes, no control characters but the newlines.
 
     Examples
     --------
-    >>> is_plain('"é"\\n'.encode()), is_plain(b'"\\t"'), is_plain(b'"\\xe9"')
-    (True, False, False)
+    >>> is_plain('"é"\\n'.encode(), 1), is_plain(b'"\\\\u00e9"\\n', 1), is_plain(b'"\\t"\\n', 1), is_plain(b'"\\xe9"\\n', 1)
+    (True, False, False, False)
     """
-    codes = np.frombuffer(block, dtype=np.uint8)
-    if np.count_nonzero(codes < _LEAST_PLAIN) != np.count_nonzero(codes == _NEWLINE):
+    codes = np.frombuffer(lines, dtype=np.uint8)
+    if b"\\" in lines or np.count_nonzero(codes < _LEAST_PLAIN) != count:
         return False
     try:
-        return block.isascii() or bool(block.decode())
+        return lines.isascii() or bool(lines.decode())
     except UnicodeDecodeError:
         return False
 

@@ -8,13 +8,13 @@ left to the reader of single lines (`bundle_verifier`), which says what it is. S
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from io import BytesIO
 from typing import Final
 
 import msgspec
 
 from fairlens_backend.audit_bodies import UNREADABLE, AuditBody, ShortBody
 from fairlens_backend.audit_kinds import Kind, Kinds
-from fairlens_backend.audit_spelling import Spelt, is_plain, line_pattern
 from fairlens_backend.bundle_audits import AuditChain, Link
 from fairlens_backend.bundle_entries import (
     AUDIT,
@@ -28,6 +28,7 @@ from fairlens_backend.bundle_entries import (
     is_known,
     read_entry,
 )
+from fairlens_backend.bundle_stretches import Stretch, StretchReader
 from fairlens_backend.core.canonical_json import is_canonical
 from fairlens_backend.core.signed_note import is_time
 from fairlens_backend.core.tree_fold import tile_hashes
@@ -35,7 +36,6 @@ from fairlens_backend.evidence_bundle import LEAF_START, Header, Wrong, is_leaf
 from fairlens_backend.stated_figures import FigureCheck
 
 _ENCODE: Final = msgspec.json.Encoder().encode
-_MINUTE: Final = len("2026-01-02T03:04:")
 _KINDS: Final = Kinds()
 """Audits of the next chunk are mostly of the same kinds. A kind is known by all the bytes that say it, so nothing passes as another."""
 
@@ -128,8 +128,7 @@ class _Chunk:
         self.done = 0
         """bytes of the lines that are right so far, or stand apart"""
         self.figures = FigureCheck(intervals=self.task.intervals, kinds=_KINDS)
-        header = self.task.header
-        self._match = line_pattern(header.tenant, header.model).fullmatch
+        self._stretches = StretchReader(self.task.header, _KINDS)
         self._begin()
 
     def _begin(self) -> None:
@@ -146,43 +145,44 @@ class _Chunk:
         ------
         _NotPlain, Wrong : one of them is wrong, or needs to be looked at by itself
         """
-        plain = is_plain(block) and not self.task.intervals
         start = 0
         while start < len(block):
-            end = block.find(b"\n", start) + 1
-            if not end:
-                raise _NotPlain
-            spelt = self._match(block, start, end) if plain and block.find(b"\\", start, end) < 0 else None
-            if spelt is None or not self._spelt(Spelt(*spelt.groups()), block, start, end):
-                self._line(block[start:end])
-            self.done += end - start
+            end, stretch = (start, None) if self.task.intervals else self._stretches.read(block, start)
+            if stretch is None or not self._stretch(stretch):
+                end = max(end, block.find(b"\n", start) + 1 or len(block))
+                self._lines(block[start:end])
             start = end
 
-    def _spelt(self, audit: Spelt, block: bytes, start: int, end: int) -> bool:
-        """The next line, where it is that of an audit by its spelling; whether its kind is known."""
-        kind = _KINDS.spelt(audit)
-        if kind is None:
+    def _stretch(self, stretch: Stretch) -> bool:
+        """Audits that stand below each other; whether they can be taken together."""
+        start = self._start + len(self._leaves) if self._leaves else stretch.start
+        end = start + len(stretch.leaves)
+        if any(start < cut <= end for cut in self.task.cuts):
             return False
-        digest = sha256(b"\x00" + block[start + LEAF_START : end - 2])
-        if digest.hexdigest().encode() != audit.stated:
+        first, last = stretch.first(), stretch.last()
+        if not stretch.is_right(start, self._latest):
             raise _NotPlain
-        index, time = int(audit.at), audit.time.decode()
+        self._check(first)
         if not self._leaves:
-            self._start, self._first_time = index, time
-        minute = time.startswith(self._latest[:_MINUTE]) and self._latest
-        if index != self._start + len(self._leaves) or time < self._latest or not (minute or is_time(time)):
-            raise _NotPlain
-        previous = None if audit.previous == b"null" else int(audit.previous)
-        self._follow(Link(int(audit.number), previous, index, time))
-        self.figures.add_spelt(index, audit, kind)
-        self._latest = time
-        self._leaves.append(digest.digest())
-        self._size += end - start
-        if index + 1 in self.task.cuts:
-            self.close()
+            self._start, self._first_time = start, first.time
+        self.figures.add_spelt(range(start, end), stretch.kinds, stretch.spelt)
+        self._first = self._first or first
+        self._chain.passed(last, sum(map(self._chain.in_time, stretch.times)))
+        self._latest = last.time
+        self._leaves += stretch.leaves
+        self._size += stretch.size
+        self.done += stretch.size
         return True
 
+    def _lines(self, lines: bytes) -> None:
+        for line in BytesIO(lines):
+            if not line.endswith(b"\n"):
+                raise _NotPlain
+            self._line(line)
+            self.done += len(line)
+
     def _line(self, line: bytes) -> None:
+        """The next line, whatever it is."""
         if not is_leaf(line):
             self._apart(line)
             return
@@ -195,15 +195,9 @@ class _Chunk:
         if entry.type == KEY_ROTATED or (mine and entry.type == EXPORT):
             self._apart(line)
             return
-        if not self._leaves:
-            self._start, self._first_time = entry.index, entry.time
-        if (
-            not is_known(entry)
-            or entry.index != self._start + len(self._leaves)
-            or entry.time < self._latest
-            or not is_time(entry.time)
-        ):
+        if not is_known(entry):
             raise _NotPlain
+        self._expect(entry.index, entry.time)
         kind = None
         if isinstance(entry, ShortEntry):
             kind = self._spelled_kind(leaf, entry)
@@ -211,10 +205,21 @@ class _Chunk:
             raise _NotPlain
         if mine and entry.type == AUDIT:
             self._audit(entry, kind)
-        self._latest = entry.time
-        self._leaves.append(digest.digest())
-        self._size += len(line)
-        if entry.index + 1 in self.task.cuts:
+        self._passed(entry.index, entry.time, digest.digest(), len(line))
+
+    def _expect(self, index: int, time: str) -> None:
+        """Whether an entry can be the next one of the run."""
+        if not self._leaves:
+            self._start, self._first_time = index, time
+        if index != self._start + len(self._leaves) or time < self._latest or not is_time(time):
+            raise _NotPlain
+
+    def _passed(self, index: int, time: str, digest: bytes, size: int) -> None:
+        """An entry is right."""
+        self._latest = time
+        self._leaves.append(digest)
+        self._size += size
+        if index + 1 in self.task.cuts:
             self.close()
 
     def close(self) -> None:
@@ -244,12 +249,17 @@ class _Chunk:
         body: AuditBody | ShortBody = entry.body
         if body.model != self.task.header.model:
             return
-        self._follow(Link(body.model_audit_number, body.previous_audit_index, entry.index, entry.time))
+        link = Link(body.model_audit_number, body.previous_audit_index, entry.index, entry.time)
+        self._check(link)
         self.figures.add(entry.index, body, kind)
+        self._follow(link)
 
-    def _follow(self, link: Link) -> None:
+    def _check(self, link: Link) -> None:
+        """Whether an audit follows the one before it; of the run's first one its run is asked later."""
         if self._first is not None:
             self._chain.check(link)
+
+    def _follow(self, link: Link) -> None:
         self._first = self._first or link
         self._chain.passed(link, int(self._chain.in_time(link.time)))
 

@@ -100,11 +100,12 @@ class FigureCheck:
         if self._n_waiting >= AT_ONCE:
             self.compare()
 
-    def add_spelt(self, index: int, audit: Spelt, kind: Kind) -> None:
-        """One more audit, by its spelling. Where intervals are recomputed it must be read instead."""
-        self._of(kind).add(
-            index, audit.sample_size, audit.labelled_size, audit.n, audit.value, audit.signed, audit.rest
-        )
+    def add_spelt(self, indexes: Iterable[int], kinds: Iterable[Kind], audits: Spelt) -> None:
+        """More audits, by their spelling. Where intervals are recomputed they must be read instead."""
+        sizes = audits.sample_size, audits.labelled_size
+        rows = zip(*sizes, audits.n, audits.value, audits.signed, strict=True)
+        for index, kind, row in zip(indexes, kinds, rows, strict=True):
+            self._of(kind).add(index, row)
         if self._n_waiting >= AT_ONCE:
             self.compare()
 
@@ -191,8 +192,6 @@ class FigureCheck:
     ) -> list[Fault]:
         """Audits of one layout, of one kind after the other."""
         indexes = [index for of_kind in audits for index in of_kind.indexes]
-        for of_kind in audits:
-            of_kind.check_rest()
         n = np.concatenate([of_kind.n() for of_kind in audits])
         n = n.reshape(len(indexes), len(layout.groups), 2, 3, len(bins))
         faults = size_faults(indexes, np.concatenate([of_kind.sizes() for of_kind in audits]), n)
@@ -215,7 +214,7 @@ class FigureCheck:
     ) -> list[Fault]:
         """What audits of one layout state, with what their tables give: the first fault of each statement, and of all."""
         column = {(one.attribute, one.metric): i for i, one in enumerate(made)}
-        said = np.full((2, len(indexes), len(made)), np.nan)
+        said = np.full((2, len(made), len(indexes)), np.nan)
         faults = []
         for one in stated:
             first = indexes[int(one.places[0])]
@@ -229,13 +228,13 @@ class FigureCheck:
                     faults.append((first, wrong))
                 else:
                     places[place] = i
-            here, there = np.ix_(one.places, np.array([*places], dtype=np.int64)), [*places.values()]
-            said[0][here], said[1][here] = one.value[:, there], one.signed[:, there]
+            here, there = np.ix_(np.array([*places], dtype=np.int64), one.places), [*places.values()]
+            said[0][here], said[1][here] = one.value.T[there], one.signed.T[there]
             self.recomputed += len(places) * len(one.places)
         given = np.array(
             [[one.value for one in made], [one.signed for one in made]], dtype=np.float64
         ).reshape(2, len(made), len(indexes))
-        return faults + _differing(indexes, made, said, given.transpose(0, 2, 1))
+        return faults + _differing(indexes, made, said, given)
 
 
 def _long_layout(index: int, body: AuditBody, counts: Counts) -> Layout:
@@ -273,18 +272,18 @@ def _sizes(index: int, counts: Counts) -> tuple[int, int]:
 def _differing(
     indexes: Sequence[int], made: Sequence[Figure], said: FloatArray, given: FloatArray
 ) -> list[Fault]:
-    """The first audit whose statement is not what its counts give; both of shape (2: value and sign, n_audits, n_figures)."""
+    """The first audit whose statement is not what its counts give; both of shape (2: value and sign, n_figures, n_audits)."""
     right = np.abs(said - given) <= TOLERANCE * np.maximum(1.0, np.abs(given))
     wrong = ~(right | (np.isnan(said) & np.isnan(given)))
-    places = np.flatnonzero(wrong.any(axis=(0, 2)))
+    places = np.flatnonzero(wrong.any(axis=(0, 1)))
     if not len(places):
         return []
     place = min(places.tolist(), key=lambda one: indexes[one])
-    figure = int(np.flatnonzero(wrong[:, place].any(axis=0))[0])
-    sign = int(not wrong[0, place, figure])
+    figure = int(np.flatnonzero(wrong[:, :, place].any(axis=0))[0])
+    sign = int(not wrong[0, figure, place])
     what = f"{made[figure].metric} of {made[figure].attribute}" + " (signed)" * sign
     words = (
         None if np.isnan(one) else float(one)
-        for one in (said[sign, place, figure], given[sign, place, figure])
+        for one in (said[sign, figure, place], given[sign, figure, place])
     )
     return [(indexes[place], misstated(indexes[place], what, *words))]

@@ -44,7 +44,7 @@ class Computed(NamedTuple):
 def ratio(part: Counts, whole: Counts) -> FloatArray:
     """Part over whole, NaN where the whole is not above 0."""
     top, bottom = np.broadcast_arrays(np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64))
-    result = np.full(top.shape, np.nan)
+    result = np.full_like(top, np.nan)
     np.divide(top, bottom, out=result, where=bottom > 0)
     return result
 
