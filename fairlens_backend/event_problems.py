@@ -61,7 +61,7 @@ def require_event(keys: Mapping[str, msgspec.Raw], forms: str) -> None:
     told = [f"`{key}`" for key in keys if re.fullmatch(_NAME, key) and not suspicious(key)][:_KEYS_TOLD]
     what = f"with {', '.join(told)}" if told else "without any field of an event"
     raise InvalidInput(
-        f"The body is an object {what}, and no event: it has neither event_id nor prediction. Expected was {forms}.",
+        f"The body is an object {what}, and has neither event_id nor prediction. Expected was {forms}.",
         field="body",
         got=f"an object {what}",
         expected=forms,

@@ -44,7 +44,7 @@ def ingest() -> Response:
     gauges.note_events(
         ingested=taken["queued"], duplicate=taken["duplicates"], rejected=len(taken["rejected"])
     )
-    said = f"{counted(taken['queued'], 'new event')}, {counted(len(taken['rejected']), 'dead letter')}"
+    said = f"{counted(taken['queued'], 'new event')}, {len(taken['rejected'])} refused"
     odd = sum(one["n_events"] for one in taken.get("warnings", ()))
     odd_said = f", {counted(odd, 'label')} that the model does not declare (see warnings)" if odd else ""
     return success(taken, f"{said}{odd_said}.")
