@@ -226,6 +226,34 @@ def test_a_part_that_is_copied_and_not_canonical(
         assert in_file(tmp_path, wrong, size).finding == expected
 
 
+@pytest.mark.parametrize("notation", ["short"], indirect=True)
+def test_random_changes_of_audits_under_true_signatures(lines: Lines, tmp_path: Path) -> None:
+    """Whoever has the key can write what he likes: what is said of it is what is said line by line. 150 changes."""
+    chance, wrong = random.Random(20261124), 0
+    audits = [i for i, line in enumerate(lines) if b'"type":"AUDIT_COMPLETED"' in line]
+    for _ in range(150):
+        line = chance.choice(audits)
+        place, piece = (
+            chance.random(),
+            chance.choice([b"", b"0", b"9", b" ", b"-", b'"', b";", b"\\", b"null"]),
+        )
+
+        def spell(leaf: bytes) -> bytes:
+            at = int(place * len(leaf))  # noqa: B023  called at once
+            return leaf[:at] + piece + leaf[at + 1 :]  # noqa: B023
+
+        try:
+            changed = misspelt(lines, line, spell)
+        except ValueError:  # no JSON, and so no bundle that anybody could sign here
+            continue
+        expected = bundle_verifier.verify(changed, [key()])
+        found = in_file(tmp_path, changed, chance.choice(sizes(lines)))
+        assert found.finding == expected.finding
+        assert found == expected or not found.ok  # how far a wrong one was counted depends on its chunks
+        wrong += not found.ok
+    assert wrong > 50
+
+
 def _text(part: str, name: str, spell: Callable[[str], str]) -> Callable[[dict[str, Any]], object]:
     return lambda body: body[part].update({name: spell(body[part][name])})
 

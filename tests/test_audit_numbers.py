@@ -1,0 +1,73 @@
+"""Numbers that stand in texts are read together, and one text that is none of so many numbers is named by its audit."""
+
+import numpy as np
+import pytest
+
+from fairlens_backend.audit_kinds import Kind
+from fairlens_backend.audit_numbers import Row, ShortAudits, Unreadable
+from fairlens_backend.core.figure_batches import Layout
+
+SHAPE = ((None, "a", "counts"), ("sex", "b", "counts"), ("sex", "c", "history"))
+KIND = Kind(Layout(("sex",), (), ("sex",), (), 30), SHAPE, np.array([0, 2]), np.array([1]), (10,), 3, b"")
+
+
+def audits(*n: bytes, value: bytes = b"1 2", signed: bytes = b"-3") -> ShortAudits:
+    """Audits of a kind, from number 5 on."""
+    made = ShortAudits(KIND)
+    for index, one in enumerate(n):
+        made.add(5 + index, Row(b"12", b"7", one, value, signed))
+    return made
+
+
+def test_numbers_of_each_audit() -> None:
+    """Tables, sizes, and figures in units of 10⁻¹² at the places of those that have one."""
+    made = audits(b"1 2 3", b"0 -5 9007199254740991", value=b"500000000000 -2", signed=b"1000000000000")
+    assert made.n().tolist() == [[1, 2, 3], [0, -5, 9007199254740991]]
+    assert made.sizes().tolist() == [[12, 7], [12, 7]]
+    value, signed = made.figures()
+    np.testing.assert_array_equal(value, [[0.5, np.nan, -2e-12]] * 2)
+    np.testing.assert_array_equal(signed, [[np.nan, 1.0, np.nan]] * 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"1 2",
+        b"1 2 3 4",
+        b"1  2",
+        b" 1 2",
+        b"1 2 ",
+        b"1 2 x",
+        b"1 2 3.5",
+        b"1 2 --3",
+        b"1 2-3 4",
+        b"1 2 -",
+        b"1 2 +3",
+        b"1,2,3",
+        b"1 2 3;",
+    ],
+)
+def test_a_text_that_is_none_of_three_numbers(text: bytes) -> None:
+    """The audit is named; that another one has as many more as this one has fewer makes it no better."""
+    for others in (
+        (b"1 2 3", text, b"1 2 3"),
+        (b"1 2 3", text, b"1 2 3 4"),
+        (b"1 2 3", text, b"1 2 3 4 5 6"),
+    ):
+        with pytest.raises(
+            Unreadable, match=r"Entry [67]: its n are (no whole numbers|not 3 numbers)"
+        ) as caught:
+            audits(*others).n()
+        assert caught.value.index in (6, 7)
+
+
+def test_no_numbers_where_there_are_none() -> None:
+    """A kind without any values has empty texts, and one that has some all the same is named."""
+    none = Kind(KIND.layout, SHAPE, np.zeros(0, dtype=np.int64), np.array([1]), (10,), 3, b"")
+    made = ShortAudits(none)
+    made.add(5, Row(b"12", b"7", b"1 2 3", b"", b"4"))
+    assert np.isnan(made.figures()[0]).all()
+    made.add(6, Row(b"12", b"7", b"1 2 3", b"1", b"4"))
+    with pytest.raises(Unreadable):
+        made.figures()
