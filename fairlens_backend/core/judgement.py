@@ -1,6 +1,6 @@
 """What the many tests of an audit say together of each of its figures, and the one word that follows from all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,9 +10,9 @@ from fairlens_backend.core.metrics import METRICS
 from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.severity import Finding, Severity, metric_severity, overall_severity
 
-__all__ = ["judge", "overall"]
+__all__ = ["judge", "overall", "unless_unknown"]
 
-_WITH_REFERENCE: Final = tuple(metric for metric in METRICS if metric.compared == "reference")
+_WITH_REFERENCE: Final = frozenset(metric.name for metric in METRICS if metric.compared == "reference")
 _CERTAIN: Final[frozenset[Severity]] = frozenset({"CRITICAL", "HIGH", "MEDIUM"})
 
 
@@ -35,9 +35,22 @@ def overall(judged: Sequence[Measured], sample_size: int, policy: Policy) -> Sev
     """The severity of an audit with these figures, as `judge` gives them."""
     comparable = any(one.compared for one in judged)
     severity = overall_severity(_findings(judged, policy), sample_size, policy.min_sample_size, comparable)
-    # No breach among the groups that were compared says nothing of a reference group that could not be.
-    with_reference = any(one.compared and one.metric in _WITH_REFERENCE for one in judged)
-    return severity if with_reference or severity in _CERTAIN else "UNKNOWN"
+    return unless_unknown(severity, (one.metric.name for one in judged if one.compared))
+
+
+def unless_unknown(severity: Severity, compared: Iterable[str]) -> Severity:
+    """The severity, or UNKNOWN: no breach among the groups that were compared says nothing of a reference group that could not be.
+
+    Parameters
+    ----------
+    compared : names of the metrics by which some groups were compared
+
+    Examples
+    --------
+    >>> unless_unknown("PASS", ["demographic_parity_difference"]), unless_unknown("PASS", ["disparate_impact_ratio"])
+    ('UNKNOWN', 'PASS')
+    """
+    return severity if severity in _CERTAIN or not _WITH_REFERENCE.isdisjoint(compared) else "UNKNOWN"
 
 
 def _judge(one: Measured, p_adjusted: float | None, policy: Policy) -> Measured:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fairlens_backend.core.inference.significance import adjust_by_family
+from fairlens_backend.core.judgement import unless_unknown
 from fairlens_backend.core.metrics import METRICS_BY_NAME
 from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.severity import (
@@ -72,6 +73,7 @@ def rated(figures: Sequence[Figure], sample_size: int, policy: Policy) -> Verdic
             breached.append((SEVERITIES.index(severity), -finding.excess, described))
     comparable = any(figure["groups_compared"] for figure in figures)
     overall = overall_severity(findings, sample_size, policy.min_sample_size, comparable)
+    overall = unless_unknown(overall, (figure["name"] for figure in figures if figure["groups_compared"]))
     breached.sort(key=lambda one: one[:2])
     return overall, [described for *_, described in breached]
 

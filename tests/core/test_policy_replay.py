@@ -108,6 +108,17 @@ def test_a_reference_group_that_was_declared_stays_and_one_that_was_chosen_is_ch
     assert found["changed"] == []
 
 
+def test_a_reference_group_that_could_not_be_compared_is_no_pass() -> None:
+    """Declared is a group of 20: A and B are alike, and nothing is known of the group that counts, by the audit and by its replay."""
+    for kept in (True, False):
+        audit = stored(
+            table(A=(500, 1000), B=(500, 1000), C=(0, 20)), kept=kept, reference_groups={"sex": "C"}
+        )
+        assert audit.result["overall_severity"] == "UNKNOWN"
+        found = replay([audit], Policy())
+        assert (found["severities"]["UNKNOWN"], found["changed"]) == (1, [])
+
+
 def test_a_change_by_a_younger_engine_is_not_put_on_the_settings() -> None:
     """An audit kept as PASS that today's engine finds HIGH by the very same settings."""
     audit = stored(QUARTER)
