@@ -53,8 +53,10 @@ def test_it_is_rivers_adwin_at_every_step_of_1000_random_series() -> None:
             detections += detected
             where = (seed, step, settings)
             assert (detected, ours.width) == (theirs.drift_detected, theirs.width), where
-            assert ours.mean == pytest.approx(theirs.estimation, rel=1e-9, abs=1e-12), where
-            assert ours.deviations == pytest.approx(theirs.variance, rel=1e-9, abs=1e-9), where
+            # pytest.approx says the same at twenty times the cost, 300,000 times.
+            mean, deviations = theirs.estimation, theirs.variance
+            assert abs(ours.mean - mean) <= max(1e-9 * abs(mean), 1e-12), where
+            assert abs(ours.deviations - deviations) <= max(1e-9 * abs(deviations), 1e-9), where
     assert detections > SERIES / 4, "the series were too calm to compare detections"
 
 
