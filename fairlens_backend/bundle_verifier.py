@@ -52,7 +52,7 @@ def verify(
     lines : of the file, each with its newline
     keys : the ledger's public keys that are trusted; a key that they signed in is trusted after that
     heads : earlier heads, authorities' certificates and witnesses' keys that the reader has; None for none
-    intervals : whether all that follows from the counts is recomputed (about 40 ms an audit), not only values: also
+    intervals : whether all that follows from the counts is recomputed (25 to 100 ms an audit), not only values: also
         intervals, p-values, statuses, severities and alerts
 
     Raises

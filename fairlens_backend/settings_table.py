@@ -240,7 +240,7 @@ class Settings:
     )
     self_check_whole: int = setting(
         "3",
-        "newest audits of each model whose intervals, tests and severities each of these checks computes anew too, about 40 ms an audit; 0: none",
+        "newest audits of each model whose intervals, tests and severities each of these checks computes anew too, 25 to 100 ms an audit; 0: none",
         minimum=0,
     )
     witness_logs: str = setting(
