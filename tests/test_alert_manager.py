@@ -42,6 +42,7 @@ def silence(hours: float, hour: float) -> dict[str, Any]:
     return alert_actions.silence(TENANT, the_alert().alert_id, wanted, "ann", at(hour))
 
 
+@pytest.mark.no_cover
 def test_10_000_breaches_of_one_metric_make_one_alert() -> None:
     """One row, one opening, one message a target; the breaches are counted. A tenth of them but for the rounds of faults."""
     one = {**result(UNFAIR), "attributes": {"gender": {RATIO: result(UNFAIR)["attributes"]["gender"][RATIO]}}}

@@ -108,6 +108,7 @@ def test_the_rows_that_an_audit_leaves() -> None:
     assert (labelled.value, labelled.known, labelled.status) == (None, False, "no_ground_truth")
 
 
+@pytest.mark.no_cover
 def test_an_unchanged_population_raises_no_alarm() -> None:
     """200 audits of 20,000 decisions each, 50 % and 53 % selected: none is alerted on, no drift is significant."""
     rng = np.random.default_rng(3)

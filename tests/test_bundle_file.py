@@ -84,6 +84,7 @@ def test_a_bundle_of_the_first_version(lines: Lines, tmp_path: Path) -> None:
     assert "no signature covers" in str(in_file(tmp_path, wrong, sizes(lines)[1]).finding)
 
 
+@pytest.mark.no_cover
 def test_a_thousand_random_tamperings_are_named_alike(lines: Lines, tmp_path: Path) -> None:
     """Whatever is flipped, removed, moved, doubled, cut off or dated back: the same words as line by line. 500 of each notation."""
     chance = random.Random(20261123)

@@ -478,6 +478,7 @@ def tampered(lines: Lines, chance: random.Random) -> tuple[str, Lines, tuple[str
     return kind, resigned(rewritten(lines, chance.choice(entries), date_back)), ("is dated back",)
 
 
+@pytest.mark.no_cover
 def test_a_thousand_random_tamperings_are_all_found(history: None) -> None:
     """A flipped bit, a line removed, moved, doubled, a file cut off, an entry dated back under true signatures: each is found,
     and the finding says what it is."""

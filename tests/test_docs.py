@@ -201,6 +201,7 @@ def _collection() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.no_cover
 def test_the_openapi_document_is_valid(app: "Flask") -> None:
     """OpenAPI 3.1 by another project's validator, from the address where it is served."""
     document = app.test_client().get("/openapi.json").get_json()

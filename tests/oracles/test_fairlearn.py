@@ -65,12 +65,14 @@ def agree(rows: pd.DataFrame, attribute: str = "group") -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(rows=tables(least=1))
+@pytest.mark.no_cover
 def test_on_random_tables(rows: pd.DataFrame) -> None:
     """Every cell has a row, so that every rate is defined."""
     agree(rows)
 
 
 @pytest.mark.parametrize("read", PUBLISHED, ids=lambda read: read.__name__)
+@pytest.mark.no_cover
 def test_on_published_data(read: Published, test_data_dir: Path) -> None:
     """COMPAS by race, sex and age, Adult by sex and race, a random forest's decisions on it."""
     rows, attributes = read(test_data_dir)

@@ -60,6 +60,7 @@ def test_the_hash_is_of_the_canonical_json(falling: list[dict[str, Any]]) -> Non
     assert html.count(found["sha256"]) == 2  # the footer of the page and that of printed ones
 
 
+@pytest.mark.no_cover
 def test_the_same_rows_give_the_same_bytes(falling: list[dict[str, Any]]) -> None:
     """Whenever it is asked for, and whatever another model does meanwhile."""
     for form in ("pdf", "html"):

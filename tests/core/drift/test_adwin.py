@@ -38,6 +38,7 @@ def random_series(chance: random.Random) -> list[float]:
 @pytest.mark.skipif(
     importlib.util.find_spec("river") is None, reason="river, the oracle, is not installed (extra dev)"
 )
+@pytest.mark.no_cover
 def test_it_is_rivers_adwin_at_every_step_of_1000_random_series() -> None:
     """After each value the detection, the width, the mean and the deviations are those of river."""
     from river import drift
