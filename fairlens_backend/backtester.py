@@ -36,6 +36,7 @@ class _Told:
     left_out: int
     attributes: list[str]
     uncounted: Sequence[str] = ()
+    folded: Sequence[str] = ()
 
 
 def run_backtest(
@@ -158,7 +159,7 @@ def _history(
     if not history.n_decisions:
         return _Told([], grain, history.left_out, attributes, history.uncounted)
     assessed = audits_of_windows(history.windows, model=subject.model, policy=settings.policy)
-    return _Told(assessed, grain, history.left_out, attributes, history.uncounted)
+    return _Told(assessed, grain, history.left_out, attributes, history.uncounted, history.folded)
 
 
 def _slim(result: dict[str, Any], counts: Any) -> StoredAudit:
@@ -189,6 +190,9 @@ def _described(told: _Told, window: tuple[datetime, datetime]) -> dict[str, Any]
     if told.uncounted:
         n = len(told.uncounted)
         said += f" {n:,} {told.grain}{'' if n == 1 else 's'} could not be counted; of the last: {told.uncounted[-1]}"
+    if told.folded:
+        n = len(told.folded)
+        said += f" Of {n:,} {told.grain}{'' if n == 1 else 's'} rare values were counted as unknown; of the last: {told.folded[-1]}"
     return {**described, "sentence": said}
 
 

@@ -44,6 +44,11 @@ class History:
         """Of each period that could not be counted, why."""
         return [window.reason for window in self.windows if window.reason is not None]
 
+    @property
+    def folded(self) -> list[str]:
+        """Of each period in which not all values are told apart, which."""
+        return [window.folded for window in self.windows if window.folded is not None]
+
 
 def periods(since: datetime, until: datetime, hours: int) -> list[tuple[datetime, datetime]]:
     """The whole periods that lie in a range; they begin at whole multiples since 1970-01-01 00:00 UTC.
@@ -150,6 +155,8 @@ def _window(
         return CountedWindow(start, end, CountTable.empty(tuple(attributes)))
     try:
         found = window_counts_reader.counts_of(subject, series, submitted, attributes)
-    except InvalidInput as error:  # counted by other attributes, or by more values than can be told apart
+    except InvalidInput as error:  # counted by other attributes
         return CountedWindow(start, end, CountTable.empty(tuple(attributes)), reason=error.message)
-    return CountedWindow(start, end, found.table, found.reference_groups)
+    return CountedWindow(
+        start, end, found.table, found.reference_groups, folded=" ".join(found.folded) or None
+    )

@@ -93,6 +93,6 @@ def _check(window: CountedWindow, figures: dict[str, Any] | None, metric: str) -
         variance_of_interval(value, figure["confidence_interval"]),
         sum(figure["sample_sizes"].values()),
         figure["status"],
-        figure["reason"],
+        figure["reason"] or window.folded,
         window.start,
     )

@@ -38,6 +38,7 @@ class WindowCounts:
     versions : of the model, those that decided
     reference_groups : declared by the model or by the submissions, of groups that occur
     remarks : sentences on what is left out, missing or mixed
+    folded : of these the ones on values that are not told apart
     """
 
     table: CountTable
@@ -46,6 +47,7 @@ class WindowCounts:
     versions: Sequence[str]
     reference_groups: Mapping[str, str]
     remarks: Sequence[str]
+    folded: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def counts_of(
     table = _summed(counted, taken, names)
     references, said = _references({**_declared_before(taken), **subject.reference_groups}, table)
     table, folded = _folded(table, {name: str(canonical_label(group)) for name, group in references.items()})
-    return WindowCounts(table, counted.total, taken, versions, references, [*remarks, *folded, *said])
+    return WindowCounts(table, counted.total, taken, versions, references, [*remarks, *folded, *said], folded)
 
 
 def _folded(table: CountTable, references: Mapping[str, str]) -> tuple[CountTable, list[str]]:

@@ -159,7 +159,13 @@ def test_an_hour_of_too_many_values_is_counted(
     (after,) = drift_reader.drift("acme", "hiring", wanted, NOW)["series"]
     assert [one["value"] for one in after["timeseries"]] == [one["value"] for one in before["timeseries"]]
     assert None not in [one["value"] for one in after["timeseries"]]
-    assert run(grain="hour", until=START + 2 * HOUR)["history"]["n_decisions"] == 241
+    first, second = (one["reason"] for one in after["timeseries"])
+    assert first is None and second.startswith(
+        "sex has 3 different values in this window, of which the 2 with"
+    )
+    history = run(grain="hour", until=START + 2 * HOUR)["history"]
+    assert history["n_decisions"] == 241
+    assert "Of 1 hour rare values were counted as unknown; of the last: sex has 3" in history["sentence"]
 
 
 def test_a_long_range_is_cut_to_its_newest_windows(model: None, monkeypatch: pytest.MonkeyPatch) -> None:

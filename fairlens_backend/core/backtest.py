@@ -61,6 +61,7 @@ class CountedWindow:
     Parameters
     ----------
     reason : why there are none although something was decided; None otherwise
+    folded : which values are not told apart in them, in a sentence; None where all are
     """
 
     start: datetime
@@ -68,6 +69,7 @@ class CountedWindow:
     counts: CountTable
     reference_groups: Mapping[str, str] = field(default_factory=dict)
     reason: str | None = None
+    folded: str | None = None
 
 
 def audits_of_windows(
