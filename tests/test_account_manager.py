@@ -25,8 +25,15 @@ ADMIN_PASSWORD = "Vq9-tree-Kite-river-42"
 PASSWORD = "correct horse battery staple"
 
 
+@pytest.fixture
+def full_cost() -> None:
+    """Passwords are hashed as in production, where their cost is what the test is about."""
+
+
 @pytest.fixture(autouse=True)
-def admin(database: None) -> None:
+def admin(request: pytest.FixtureRequest, database: None) -> None:
+    if "full_cost" not in request.fixturenames:
+        request.getfixturevalue("cheap_passwords")
     account_manager.ensure_admin(NOW)
 
 
@@ -116,7 +123,7 @@ def test_login_gives_tokens_that_say_who_and_how_long() -> None:
     assert (who.username, who.role, who.tenant) == ("admin", "admin", "default")
 
 
-def test_unknown_user_and_wrong_password_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_user_and_wrong_password_are_alike(full_cost: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same message, and the same one verification at the same cost: neither tells whether a name exists."""
     CountingArgon2.verified = []
     monkeypatch.setattr(credentials, "Argon2id", CountingArgon2)
@@ -223,7 +230,9 @@ def test_right_password_among_parallel_guesses_after_the_lock_is_refused(
     assert outcome(log_in) == "RateLimited"
 
 
-def test_login_makes_the_hash_anew_when_the_cost_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_makes_the_hash_anew_when_the_cost_has_changed(
+    full_cost: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A hash of a lower cost is replaced at the next login, and the password still works."""
     monkeypatch.setattr(credentials, "ITERATIONS", 1)
     make_user()
