@@ -2,7 +2,6 @@
 
 import ast
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -34,8 +33,13 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def walk(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(tree(path))
+@cache
+def nodes(module: ast.Module) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(module))
+
+
+def walk(path: Path) -> tuple[ast.AST, ...]:
+    return nodes(tree(path))
 
 
 def imported(path: Path) -> set[str]:
@@ -60,14 +64,14 @@ def environment_reads(module: ast.Module) -> list[int]:
     """The lines that reach for the process's environment: by `os` under any name, or imported from it."""
     names = {
         alias.asname or alias.name
-        for node in ast.walk(module)
+        for node in nodes(module)
         if isinstance(node, ast.Import)
         for alias in node.names
         if alias.name in ENVIRONMENT_MODULES
     }
     return [
         node.lineno
-        for node in ast.walk(module)
+        for node in nodes(module)
         # Of the module itself: a WSGI request has an attribute of the same name.
         if (
             isinstance(node, ast.Attribute)
