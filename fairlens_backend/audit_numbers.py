@@ -1,6 +1,7 @@
 """The numbers of audits of version 2, which stand in texts: those of one kind are read together."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ class ShortAudits:
 
     def sizes(self) -> IntArray:
         """Their `sample_size` and `labelled_size`, shape (n_audits, 2)."""
-        sizes = self._column("sample_size"), self._column("labelled_size")
+        sizes = self._columns["sample_size"], self._columns["labelled_size"]
         return np.array([[*map(int, texts)] for texts in sizes], dtype=np.int64).T
 
     def n(self) -> IntArray:
@@ -87,25 +88,35 @@ class ShortAudits:
         signed = self._numbers("signed", len(self.kind.with_sign))
         return self._spread(value, self.kind.valued), self._spread(signed, self.kind.with_sign)
 
-    def _column(self, name: str) -> list[bytes]:
-        place = Row._fields.index(name)
-        return [row[place] for row in self._rows]
+    @cached_property
+    def _columns(self) -> dict[str, tuple[bytes, ...]]:
+        """What `add` was given, by the names of `Row`; when it is asked for, there are no more to come."""
+        return dict(zip(Row._fields, zip(*self._rows, strict=True), strict=True))
 
     def _numbers(self, name: str, length: int) -> IntArray:
-        texts = self._column(name)
+        texts = self._columns[name]
         if not any(texts) and not length:
             return np.zeros((len(texts), 0), dtype=np.int64)
         joined = b" ".join([b"", *texts, b""])
-        if not _are_numbers(joined):
-            for index, text in zip(self.indexes, texts, strict=True):
-                if not _are_numbers(b" %b " % text):
-                    raise Unreadable(
-                        index, f"Entry {index}: its {name} are no whole numbers with a space between them."
-                    )
-        for index, text in zip(self.indexes, texts, strict=True):
-            if text.count(b" ") != length - 1:
-                raise Unreadable(index, f"Entry {index}: its {name} are not {length} numbers.")
+        blanks = _blanks(joined)
+        # Each text has so many numbers where every so manieth blank is one that divides two texts.
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        ends = np.concatenate([[0], np.cumsum(lengths + 1)])
+        if blanks is None or not length or not np.array_equal(blanks[::length], ends):
+            raise self._unreadable(name, texts, length)
         return np.fromstring(joined, dtype=np.int64, sep=" ").reshape(len(texts), length)
+
+    def _unreadable(self, name: str, texts: Sequence[bytes], length: int) -> Unreadable:
+        """What is wrong with the first text that is none of so many numbers."""
+        for index, text in zip(self.indexes, texts, strict=True):
+            blanks = _blanks(b" %b " % text)
+            if blanks is None:
+                said = f"its {name} are no whole numbers with a space between them"
+                return Unreadable(index, f"Entry {index}: {said}.")
+            if len(blanks) != length + 1:
+                said = f"its {name} are {len(blanks) - 1} numbers, and not {length}"
+                return Unreadable(index, f"Entry {index}: {said}.")
+        raise AssertionError("each text is of so many numbers, and all together are not")
 
     def _spread(self, numbers: IntArray, places: IntArray) -> FloatArray:
         made = np.full((len(numbers), len(self.kind.shape)), np.nan)
@@ -144,12 +155,13 @@ def size_faults(indexes: Sequence[int], said: IntArray, n: IntArray) -> list[Fau
     return [(indexes[first], misstated(indexes[first], "its sizes", *words))]
 
 
-def _are_numbers(text: bytes) -> bool:
-    """Whether a text, a space before and after it, is of whole numbers with one space between each two."""
+def _blanks(text: bytes) -> IntArray | None:
+    """Where spaces stand in a text of whole numbers with one space between each two, before and after them; None for another text."""
     codes = np.frombuffer(text, dtype=np.uint8)
-    blank, minus = codes == _BLANK, np.flatnonzero(codes == _MINUS)
+    blanks, minus = np.flatnonzero(codes == _BLANK), np.flatnonzero(codes == _MINUS)
     digits = np.count_nonzero(codes - np.uint8(_ZERO) < _DIGITS)  # what is less than "0" wraps around
-    if digits + np.count_nonzero(blank) + len(minus) < len(codes):
-        return False
-    double = blank[1:] & blank[:-1]
-    return not (double.any() or (codes[minus - 1] != _BLANK).any() or (codes[minus + 1] < _ZERO).any())
+    if digits + len(blanks) + len(minus) < len(codes) or (np.diff(blanks) == 1).any():
+        return None
+    if (codes[minus - 1] != _BLANK).any() or (codes[minus + 1] < _ZERO).any():
+        return None
+    return blanks

@@ -148,9 +148,12 @@ class _Chunk:
         start = 0
         while start < len(block):
             end, stretch = (start, None) if self.task.intervals else self._stretches.read(block, start)
-            if stretch is None or not self._stretch(stretch):
-                end = max(end, block.find(b"\n", start) + 1 or len(block))
-                self._lines(block[start:end])
+            if end == start:
+                end = block.find(b"\n", start) + 1 or len(block)
+                self._single(block[start:end])
+            elif stretch is None or not self._stretch(stretch):
+                for line in BytesIO(block[start:end]):
+                    self._single(line)
             start = end
 
     def _stretch(self, stretch: Stretch) -> bool:
@@ -174,12 +177,11 @@ class _Chunk:
         self.done += stretch.size
         return True
 
-    def _lines(self, lines: bytes) -> None:
-        for line in BytesIO(lines):
-            if not line.endswith(b"\n"):
-                raise _NotPlain
-            self._line(line)
-            self.done += len(line)
+    def _single(self, line: bytes) -> None:
+        if not line.endswith(b"\n"):
+            raise _NotPlain
+        self._line(line)
+        self.done += len(line)
 
     def _line(self, line: bytes) -> None:
         """The next line, whatever it is."""

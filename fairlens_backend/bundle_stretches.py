@@ -12,6 +12,8 @@ from fairlens_backend.bundle_audits import Link
 from fairlens_backend.core.signed_note import is_time
 from fairlens_backend.evidence_bundle import LEAF_START, Header
 
+_START: Final = b'{"body":{"alert":'
+"""how audits of this version begin"""
 _END: Final = len("}\n")
 _MINUTE: Final = len("2026-01-02T03:04")
 
@@ -83,7 +85,10 @@ class StretchReader:
         self._kinds = kinds
 
     def read(self, block: bytes, start: int) -> tuple[int, Stretch | None]:
-        """Where the lines from `start` on end that look like audits', and what they say; None if one must be read otherwise."""
+        """Where the lines from `start` on end that look like audits', and what they say; None if one must be read otherwise, or stands alone."""
+        following = block.find(b"\n", start) + 1
+        if not block.startswith(_START, following + LEAF_START):
+            return start, None  # one that stands alone is read sooner as JSON than as columns
         rows, leaves, end, match = [], [], start, self._match
         while found := match(block, end, after := block.find(b"\n", end) + 1):
             rows.append(found.groups())

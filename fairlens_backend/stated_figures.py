@@ -273,8 +273,11 @@ def _differing(
     indexes: Sequence[int], made: Sequence[Figure], said: FloatArray, given: FloatArray
 ) -> list[Fault]:
     """The first audit whose statement is not what its counts give; both of shape (2: value and sign, n_figures, n_audits)."""
-    right = np.abs(said - given) <= TOLERANCE * np.maximum(1.0, np.abs(given))
-    wrong = ~(right | (np.isnan(said) & np.isnan(given)))
+    apart, most = said - given, np.abs(given)
+    np.abs(apart, out=apart)
+    np.maximum(most, 1.0, out=most)
+    most *= TOLERANCE
+    wrong = ~((apart <= most) | (np.isnan(said) & np.isnan(given)))
     places = np.flatnonzero(wrong.any(axis=(0, 1)))
     if not len(places):
         return []

@@ -101,7 +101,11 @@ def test_a_stretch_ends_where_another_line_stands() -> None:
     ):
         end, found = reader().read(known + odd + known, 0)
         assert end == len(known) and found is not None and len(found.leaves) == 2
-    assert reader().read(lines(12, model="lending")[0], 0) == (0, None)
+    assert reader().read(lines(12, model="lending")[0] + known, 0) == (0, None)
+    assert reader().read(lines(10)[0] + line_of(canonical_json({"type": "X"})), 0) == (
+        0,
+        None,
+    )  # it stands alone
 
 
 def test_an_audit_that_is_like_none_before() -> None:
@@ -122,9 +126,9 @@ def test_an_audit_that_is_like_none_before() -> None:
 def test_a_model_with_an_odd_name() -> None:
     """What has a meaning in a pattern is a letter of a name like others; what JSON escapes is left to its reader."""
     one, two = "hiring (.*) [x]+", 'hiring "2"'
-    found = reader(one).read(lines(10, model=one)[0], 0)[1]
-    assert found is not None and reader(one).read(lines(10, model="hiring (a) [x]+")[0], 0)[1] is None
-    assert reader(two).read(lines(10, model=two)[0], 0)[1] is None
+    for name, model, known in ((one, one, True), (one, "hiring (a) [x]+", False), (two, two, False)):
+        _, found = reader(name).read(b"".join(lines(10, 11, model=model)), 0)
+        assert (found is not None) == known
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,9 @@ def test_what_is_not_spelled_so(old: bytes, new: bytes) -> None:
     """Escapes, control characters, what is no UTF-8, numbers in another form: never taken, whatever its hash."""
     leaf = split_leaf(lines(11)[0][:-1], 0)[1]
     assert old in leaf
-    assert reader().read(line_of(leaf.replace(old, new)), 0)[1] is None
+    below = lines(12)[0]
+    assert reader().read(line_of(leaf) + below, 0)[1] is not None
+    assert reader().read(line_of(leaf.replace(old, new)) + below, 0)[1] is None
 
 
 def test_random_changes_are_taken_only_if_they_say_what_is_read() -> None:
@@ -182,13 +188,13 @@ def test_random_changes_are_taken_only_if_they_say_what_is_read() -> None:
         b"\x7f",
         "é".encode(),
     ]
-    known, taken = reader(), 0
+    known, taken, below = reader(), 0, lines(12)[0]
     for _ in range(4_000):
         leaf = chance.choice(leaves)
         start = chance.randrange(len(leaf))
         stop = start + chance.choice([0, 1, 1, chance.randrange(30)])
         changed = leaf[:start] + chance.choice([b"", *pieces]) + leaf[stop:]
-        _, found = known.read(line_of(changed), 0)
+        _, found = known.read(line_of(changed) + below, 0)
         if found is None:
             continue
         taken += 1
