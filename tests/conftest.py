@@ -1,5 +1,6 @@
 """What every test shares: settings in an empty folder, a database, a served application, the folder of real data."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -35,6 +36,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         meets = {item: "postgres_url" in getattr(item, "fixturenames", ()) for item in items}
         config.hook.pytest_deselected(items=[item for item in items if not meets[item]])
         items[:] = [item for item in items if meets[item]]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is there before the first test stays, so the collector need not look through it again and again, as in a worker."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
