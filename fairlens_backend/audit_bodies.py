@@ -134,11 +134,16 @@ def layout_of(
 
     Raises
     ------
-    Wrong : its settings lack what every audit's have
+    Wrong : its settings lack what every audit's have, or protect an attribute that its table has not
     """
     least = settings.policy.get("min_group_size")
     if type(least) is not int or not settings.protected_attributes:
         raise Wrong(f"Entry {index}: its settings lack min_group_size or any protected attribute.")
+    for name in settings.protected_attributes:
+        if name not in attributes:
+            raise Wrong(
+                f"Entry {index}: its count table has no attribute {name!r}, which its settings protect."
+            )
     return Layout(
         tuple(attributes),
         tuple(groups),

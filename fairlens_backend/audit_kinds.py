@@ -92,6 +92,8 @@ class Kinds:
             return None
         found = map(self._find, audits.of_counts, audits.of_figures, audits.settings)
         kinds = [kind for kind in found if kind is not None]
+        if len(kinds) < len(audits.rest):
+            return None
         columns = b"\n".join(audits.rest).translate(None, _OF_NUMBERS)
         return kinds if columns == b"\n".join([kind.rest for kind in kinds]) else None
 

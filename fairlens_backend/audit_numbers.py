@@ -82,11 +82,9 @@ class ShortAudits:
 
         Raises
         ------
-        Unreadable : as of `n`
+        Unreadable : as of `n`, or a number is beyond ±(2⁵³ − 1), which this notation cannot say
         """
-        value = self._numbers("value", len(self.kind.valued))
-        signed = self._numbers("signed", len(self.kind.with_sign))
-        return self._spread(value, self.kind.valued), self._spread(signed, self.kind.with_sign)
+        return self._spread("value", self.kind.valued), self._spread("signed", self.kind.with_sign)
 
     @cached_property
     def _columns(self) -> dict[str, tuple[bytes, ...]]:
@@ -118,7 +116,14 @@ class ShortAudits:
                 return Unreadable(index, f"Entry {index}: {said}.")
         raise AssertionError("each text is of so many numbers, and all together are not")
 
-    def _spread(self, numbers: IntArray, places: IntArray) -> FloatArray:
+    def _spread(self, name: str, places: IntArray) -> FloatArray:
+        numbers = self._numbers(name, len(places))
+        # What no array holds was read as the largest number that one does: any lie beyond it would be that number.
+        most, least = numbers.max(axis=1, initial=0), numbers.min(axis=1, initial=0)
+        beyond = np.flatnonzero((most > MAX_SAFE_INTEGER) | (least < -MAX_SAFE_INTEGER))
+        if len(beyond):
+            index = self.indexes[int(beyond[0])]
+            raise Unreadable(index, f"Entry {index}: a number of its {name} is beyond ±{MAX_SAFE_INTEGER}.")
         made = np.full((len(numbers), len(self.kind.shape)), np.nan)
         made[:, places] = numbers / FIGURE_UNITS
         return made
@@ -132,19 +137,19 @@ def size_faults(indexes: Sequence[int], said: IntArray, n: IntArray) -> list[Fau
     said : sample size and labelled size, shape (n_audits, 2)
     n : shape (n_audits, n_groups, 2, 3, n_bins)
     """
-    least, most = n.reshape(len(n), -1).min(axis=1, initial=0), n.reshape(len(n), -1).max(axis=1, initial=0)
-    none = np.flatnonzero((least < 0) | (most > MAX_SAFE_INTEGER))
+    cells = n.reshape(len(n), -1)
+    # As whole numbers large ones could add up to a small one: an integer begins anew from below.
+    least, sums = cells.min(axis=1, initial=0), cells.sum(axis=1, dtype=np.float64)
+    none = np.flatnonzero((least < 0) | (sums > MAX_SAFE_INTEGER))
     if len(none):
-        index = min(indexes[place] for place in none.tolist())
-        return [
-            (
-                index,
-                Wrong(
-                    f"Entry {index}: its count table has a row that none can have: {least.min()} decisions."
-                ),
-            )
-        ]
-    total = n.reshape(len(n), -1).sum(axis=1)
+        place = min(none.tolist(), key=lambda one: indexes[one])
+        said_of = (
+            f"a row that none can have: {least[place]} decisions"
+            if least[place] < 0
+            else f"more decisions than a table can have: about {sums[place]:.3g}"
+        )
+        return [(indexes[place], Wrong(f"Entry {indexes[place]}: its count table has {said_of}."))]
+    total = cells.sum(axis=1)
     unknown = n[:, :, :, _UNKNOWN_TRUTH].reshape(len(n), -1).sum(axis=1)
     counted = np.column_stack([total, total - unknown])
     wrong = np.flatnonzero((said != counted).any(axis=1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fairlens_backend.audit_kinds import Kind
-from fairlens_backend.audit_numbers import Row, ShortAudits, Unreadable
+from fairlens_backend.audit_numbers import Row, ShortAudits, Unreadable, size_faults
 from fairlens_backend.core.figure_batches import Layout
 
 SHAPE = ((None, "a", "counts"), ("sex", "b", "counts"), ("sex", "c", "history"))
@@ -74,3 +74,25 @@ def test_no_numbers_where_there_are_none() -> None:
         else:
             with pytest.raises(Unreadable):
                 made.figures()
+
+
+@pytest.mark.parametrize("text", [b"9007199254740992", b"-9007199254740992", b"9" * 19, b"-" + b"9" * 30])
+@pytest.mark.parametrize("name", ["value", "signed"])
+def test_a_figure_that_the_notation_cannot_say(text: bytes, name: str) -> None:
+    """Beyond 2⁵³ − 1: what an array cannot hold would be read as its largest number, and pass for a figure of 9,223,372."""
+    texts = {"value": b"1 " + text, "signed": b"-3"} if name == "value" else {"value": b"1 2", "signed": text}
+    with pytest.raises(Unreadable, match=f"Entry 5: a number of its {name} is beyond ±9007199254740991"):
+        audits(b"1 2 3", **texts).figures()
+
+
+def test_a_table_whose_sum_no_integer_holds() -> None:
+    """2⁶⁴ + 500 decisions, of which an integer of 64 bits keeps 500, are no audit of 500."""
+    most, cells = 2**53 - 1, np.zeros((2, 1000, 2, 3, 1), dtype=np.int64)
+    cells[0, 0, 0, 0] = 500
+    flat = cells[1, :, :, :2].reshape(-1)
+    flat[:2048], flat[2048] = most, 2048 + 500
+    cells[1, :, :, :2] = flat.reshape(1000, 2, 2, 1)
+    assert sum(cells[1].reshape(-1).tolist()) == 2**64 + 500
+    faults = size_faults([7, 9], np.array([[500, 500]] * 2), cells)
+    assert [index for index, _ in faults] == [9]
+    assert "Entry 9: its count table has more decisions than a table can have" in str(faults[0][1])

@@ -266,7 +266,8 @@ def _text(part: str, name: str, spell: Callable[[str], str]) -> Callable[[dict[s
         (_text("counts", "n", lambda text: text.rpartition(" ")[0]), "numbers; by its groups and names"),
         (_text("counts", "n", lambda text: text.replace(" ", "  ", 1).rpartition(" ")[0]), "no whole numbers"),
         (_text("counts", "n", lambda text: f"-5 {text.partition(' ')[2]}"), "-5 decisions"),
-        (_text("counts", "n", lambda text: f"9223372036854775808 {text.partition(' ')[2]}"), "none can have"),
+        (_text("counts", "n", lambda text: f"9223372036854775808 {text.partition(' ')[2]}"), "more decisions than a table can have"),
+        (_text("figures", "value", lambda text: f"9007199254740992 {text.partition(' ')[2]}"), "number of its value is beyond"),
         (_text("counts", "n", lambda text: f"5-7 {text.partition(' ')[2].partition(' ')[2]}"), "numbers; by its groups"),
         (_text("figures", "value", lambda text: f"{text} 1"), "numbers; by its groups and names"),
         (_text("figures", "value", lambda text: text.replace(" ", " 0x", 1)), "no whole numbers"),
@@ -284,6 +285,7 @@ def _text(part: str, name: str, spell: Callable[[str], str]) -> Callable[[dict[s
         (lambda body: body["counts"].update(version=1), "no AUDIT_COMPLETED as this verifier knows it"),
         (lambda body: body.update(figures=[]), "no AUDIT_COMPLETED as this verifier knows it"),
         (lambda body: body.update(sample_size=1), "for its sizes; its counts give"),
+        (lambda body: body["settings"].update(protected_attributes=["age"]), "has no attribute 'age', which its settings"),
     ],
 )  # fmt: skip
 def test_a_short_audit_whose_parts_do_not_fit(

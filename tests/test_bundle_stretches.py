@@ -123,6 +123,14 @@ def test_an_audit_that_is_like_none_before() -> None:
         assert reader().read(changed, 0) == (len(changed), None)
 
 
+def test_an_audit_of_an_unknown_kind_alone_between_others() -> None:
+    """With no other figures at all, and what looks like an audit below it: not taken as none of no kind."""
+    leaf = split_leaf(lines(11)[0][:-1], 0)[1].replace(b'"seed":0', b'"seed":7')
+    start, end = leaf.index(b'"rest":"') + 8, leaf.index(b'","signed"')
+    alone = line_of(leaf[:start] + leaf[end:])
+    assert reader().read(alone + lines(12, model="lending")[0], 0) == (len(alone), None)
+
+
 def test_a_model_with_an_odd_name() -> None:
     """What has a meaning in a pattern is a letter of a name like others; what JSON escapes is left to its reader."""
     one, two = "hiring (.*) [x]+", 'hiring "2"'
