@@ -82,7 +82,7 @@ class AuditChain:
 
         Raises
         ------
-        Wrong : it does not follow the last one
+        Wrong : it does not follow the last one, or that one is after the range already
         """
         number, previous = link.number, link.previous
         if self.last is None:
@@ -99,6 +99,10 @@ class AuditChain:
             raise Wrong(
                 f"An audit is left out: entry {link.index} is audit {number} of the model and follows entry {previous};"
                 f" the one shown before it is audit {self.last.number}, entry {self.last.index}."
+            )
+        elif self.last.time >= self.header.until:
+            raise Wrong(
+                f"Entry {link.index} is an audit after the range, as entry {self.last.index} is: only the first one is shown."
             )
 
     def export(self, entry: Entry) -> None:

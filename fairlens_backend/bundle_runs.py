@@ -165,6 +165,9 @@ class _Chunk:
         first, last = stretch.first(), stretch.last()
         if not stretch.is_right(start, self._latest):
             raise _NotPlain
+        # Only the last one may be after the range, and times never go back: the one before it tells.
+        if any(time >= self.task.header.until for time in stretch.times[-2:-1]):
+            raise _NotPlain
         self._check(first)
         if not self._leaves:
             self._start, self._first_time = start, first.time

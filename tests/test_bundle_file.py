@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fairlens_backend import bundle_file, bundle_verifier, ledger_keeper
+from fairlens_backend import bundle_file, bundle_verifier, ledger_keeper, telemetry
 from fairlens_backend.bundle_file import verify_file
 from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.bundle_verifier import Verdict
@@ -319,6 +319,19 @@ def test_earlier_heads_and_a_fork_inside_a_chunk(lines: Lines, tmp_path: Path) -
         assert "The history was forked" in str(
             in_file(tmp_path, forged, size, heads=HeadCheck(earlier=notes)).finding
         )
+
+
+def test_two_audits_after_the_range(lines: Lines, tmp_path: Path) -> None:
+    """The first one after it shows that none is left out; a range that is told shorter under true signatures shows one more."""
+    until = telemetry.timestamp(at(76))  # audits stand at 70, 77 and 84
+    header = {**json.loads(lines[0]), "until": until}
+    closing = max(i for i, line in enumerate(lines) if line.startswith(b'{"hash"'))
+    shorter = rewritten(lines, closing, lambda entry: entry["body"].update(until=until, audits=9))
+    shorter = resigned([json.dumps(header, separators=(",", ":")).encode() + b"\n", *shorter[1:]])
+    expected = str(bundle_verifier.verify(shorter, [key()]).finding)
+    assert "is an audit after the range, as entry" in expected
+    for size in sizes(lines):
+        assert in_file(tmp_path, shorter, size).finding == expected
 
 
 def test_a_new_key_inside_a_chunk(lines: Lines, tmp_path: Path) -> None:
