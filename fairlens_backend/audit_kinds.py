@@ -50,9 +50,10 @@ class Kinds:
     """The kinds of audits that were seen; each is read once, by the bytes that say it."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, list[tuple[bytes, bytes, Kind]]] = {}
-        """by what says of which groups they are, then what says of which figures, and the settings"""
-        self._n_known = 0
+        self._known: dict[tuple[bytes, bytes, bytes], Kind] = {}
+        """by what says of which groups they are, what says of which figures, and the settings"""
+        self._last: dict[bytes, tuple[bytes, bytes, Kind]] = {}
+        """the last one that was asked for, by what says of which groups it is"""
         self._words: set[bytes] = set()
 
     def of(self, index: int, body: ShortBody) -> Kind:
@@ -98,20 +99,20 @@ class Kinds:
         return kinds if columns == b"\n".join([kind.rest for kind in kinds]) else None
 
     def _find(self, of_counts: bytes, of_figures: bytes, settings: bytes) -> Kind | None:
-        # Comparing bytes costs less than hashing them, and there are few kinds with the same groups.
-        for known_figures, known_settings, kind in self._known.get(of_counts, ()):
-            if known_figures == of_figures and known_settings == settings:
-                return kind
-        return None
+        # Comparing bytes costs less than hashing them, and of the same groups the next audit is mostly of the same kind.
+        last = self._last.get(of_counts)
+        if last is not None and last[0] == of_figures and last[1] == settings:
+            return last[2]
+        found = self._known.get((of_counts, of_figures, settings))
+        if found is not None:
+            self._last[of_counts] = of_figures, settings, found
+        return found
 
     def _learn(self, spelling: tuple[bytes, bytes, bytes], index: int, body: ShortBody) -> Kind:
-        if self._n_known >= _KEPT:
+        if len(self._known) >= _KEPT:
             self._known.clear()
-            self._n_known = 0
-        kind = _read_kind(index, body)
-        of_counts, of_figures, settings = spelling
-        self._known.setdefault(of_counts, []).append((of_figures, settings, kind))
-        self._n_known += 1
+            self._last.clear()
+        kind = self._known[spelling] = _read_kind(index, body)
         return kind
 
 

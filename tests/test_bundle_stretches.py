@@ -131,6 +131,23 @@ def test_an_audit_of_an_unknown_kind_alone_between_others() -> None:
     assert reader().read(alone + lines(12, model="lending")[0], 0) == (len(alone), None)
 
 
+def test_kinds_of_the_same_groups_that_alternate() -> None:
+    """Other settings under the same groups are another kind, whichever was asked for last."""
+    kinds, leaves = Kinds(), []
+    for index, seed in enumerate((0, 7, 0, 7, 7, 0, 0), 10):
+        found = entry(index)
+        found["body"].update(counts=entry(10)["body"]["counts"], figures=entry(10)["body"]["figures"])
+        found["body"]["settings"] = {**found["body"]["settings"], "seed": seed}
+        leaves.append(canonical_json(found))
+        leaf = read_entry(leaves[-1])
+        assert isinstance(leaf, ShortEntry)
+        kinds.of(index, leaf.body)
+    _, stretch = StretchReader(header(), kinds).read(b"".join(map(line_of, leaves)), 0)
+    assert stretch is not None
+    one, two = stretch.kinds[0], stretch.kinds[1]
+    assert one is not two and list(stretch.kinds) == [one, two, one, two, two, one, one]
+
+
 def test_a_model_with_an_odd_name() -> None:
     """What has a meaning in a pattern is a letter of a name like others; what JSON escapes is left to its reader."""
     one, two = "hiring (.*) [x]+", 'hiring "2"'
