@@ -7,8 +7,10 @@ psycopg's and SQLAlchemy's Python. `psycopg.pq` is psycopg's published wrapper o
 import select
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
@@ -16,6 +18,17 @@ from sqlalchemy.exc import InvalidatePoolError
 IDLE_S: Final = 5.0
 """after which a connection is asked whether it still works, though nothing tells against it: a firewall forgets it silently"""
 _USED: Final = "fairlens_used"
+_NO_SUCH_STATEMENT: Final = b"26000"
+_names: WeakKeyDictionary[Any, dict[bytes, bytes]] = WeakKeyDictionary()
+"""of each connection the statements that the server has read, with their names"""
+
+
+@cache
+def _pq() -> Any:
+    """psycopg's libpq; imported where it is needed: 0.1 s that who has SQLite need not wait."""
+    from psycopg import pq
+
+    return pq
 
 
 def begin(driver: Any) -> None:
@@ -35,8 +48,8 @@ def begin(driver: Any) -> None:
 def first_value(driver: Any, statement: bytes, values: Sequence[int | str | bytes | None]) -> bytes | None:
     """What a statement gives in the first column of its first row, as PostgreSQL's text; None for null or no row.
 
-    Where no transaction is open yet, it is opened on the same journey: of an append to the ledger, in a unit of work of its own,
-    a journey and its wait are a third.
+    Where no transaction is open yet, it is opened on the same journey, and both are statements that the server has read before:
+    of an append to the ledger, in a unit of work of its own, a journey and its wait were a third, and the reading a tenth.
 
     Parameters
     ----------
@@ -46,30 +59,68 @@ def first_value(driver: Any, statement: bytes, values: Sequence[int | str | byte
     ------
     psycopg.Error : the server's own error, or the connection is lost
     """
-    from psycopg import pq
-
-    server = driver.pgconn
-    opens = server.transaction_status == pq.TransactionStatus.IDLE
-    encoding = driver.info.encoding
+    pq = _pq()
+    server, encoding = driver.pgconn, driver.info.encoding
     sent = [None if one is None else _spelled(one, encoding) for one in values]
     # Texts as bytes of known length: in text form one with a NUL would end there, so the server refuses it.
     forms = [pq.Format.TEXT if isinstance(one, int) else pq.Format.BINARY for one in values]
+    if server.transaction_status == pq.TransactionStatus.IDLE:
+        answers = _opening(driver, statement, sent, forms)
+    else:
+        answers = _exchange(driver, lambda: server.send_query_params(statement, sent, param_formats=forms))
+    for one in answers:
+        if _is_error(one):
+            raise _error(one)
+    found: bytes | None = answers[-1].get_value(0, 0) if answers[-1].ntuples else None
+    return found
+
+
+def _opening(driver: Any, statement: bytes, sent: Sequence[bytes | None], forms: Sequence[int]) -> list[Any]:
+    """The results of BEGIN and a statement, by the names under which the server knows them, or whole where it has forgotten them."""
+    server = driver.pgconn
+
+    def by_name() -> None:
+        server.send_query_prepared(begin, None)
+        server.send_query_prepared(asked, sent, param_formats=forms)
+
+    def whole() -> None:
+        server.send_query_params(b"BEGIN", None)
+        server.send_query_params(statement, sent, param_formats=forms)
+
+    begin, asked = _name(driver, b"BEGIN"), _name(driver, statement)
+    answers = _exchange(driver, by_name)
+    if any(_is_error(one) and _state(one) == _NO_SUCH_STATEMENT for one in answers):
+        del _names[driver]  # psycopg has the server forget every statement when a table may have changed
+        driver.rollback()
+        answers = _exchange(driver, whole)
+    return answers
+
+
+def _name(driver: Any, statement: bytes) -> bytes:
+    """The name by which the server knows a statement on this connection."""
+    known = _names.setdefault(driver, {})
+    if statement not in known:
+        name = b"fairlens_%d" % len(known)
+        made = driver.pgconn.prepare(name, statement)
+        if _is_error(made):
+            raise _error(made)
+        known[statement] = name
+    return known[statement]
+
+
+def _exchange(driver: Any, send: Callable[[], None]) -> list[Any]:
+    """The results of what is sent in one journey."""
+    server = driver.pgconn
     try:
         server.enter_pipeline_mode()
-        if opens:
-            server.send_query_params(b"BEGIN", None)
-        server.send_query_params(statement, sent, param_formats=forms)
+        send()
         server.pipeline_sync()
         answers = _answers(server)
         server.exit_pipeline_mode()
     except BaseException:
         driver.close()  # nobody knows what of this the server has still to say
         raise
-    for one in answers:
-        if one.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
-            raise _error(one)
-    found: bytes | None = answers[-1].get_value(0, 0) if answers[-1].ntuples else None
-    return found
+    return answers
 
 
 def _spelled(value: int | str | bytes, encoding: str) -> bytes:
@@ -80,8 +131,7 @@ def _spelled(value: int | str | bytes, encoding: str) -> bytes:
 
 def _answers(server: Any) -> list[Any]:
     """The results of what was sent, up to the sync. libpq's own waiting would keep other threads of this process from running."""
-    from psycopg import OperationalError, pq
-
+    pq = _pq()
     wait = select.poll()
     wait.register(server.socket, select.POLLIN | select.POLLOUT)
     while server.flush():  # what the server says meanwhile is read, or both would wait for each other
@@ -99,6 +149,8 @@ def _answers(server: Any) -> list[Any]:
         if one is not None:
             found.append(one)
         if server.status != pq.ConnStatus.OK:
+            from psycopg import OperationalError
+
             raise OperationalError(server.get_error_message())
 
 
@@ -112,20 +164,30 @@ def commit(driver: Any) -> None:
     if isinstance(driver, sqlite3.Connection):
         driver.execute("COMMIT")
         return
-    from psycopg import errors, pq  # here, not above: 0.1 s that who has SQLite need not wait
-
     done = driver.pgconn.exec_(b"COMMIT")
-    if done.status != pq.ExecStatus.COMMAND_OK:
+    if _is_error(done):
         raise _error(done)
     if done.command_status != b"COMMIT":
+        from psycopg import errors
+
         raise errors.InFailedSqlTransaction("the transaction had failed before; nothing was stored")
+
+
+def _is_error(answer: Any) -> bool:
+    return answer.status not in (_pq().ExecStatus.COMMAND_OK, _pq().ExecStatus.TUPLES_OK)
+
+
+def _state(answer: Any) -> bytes | None:
+    """The SQLSTATE of an error; None where it is not the server that says it."""
+    state: bytes | None = answer.error_field(_pq().DiagnosticField.SQLSTATE)
+    return state
 
 
 def _error(answer: Any) -> Exception:
     """What psycopg would raise for a result that is an error."""
-    from psycopg import OperationalError, errors, pq
+    from psycopg import OperationalError, errors
 
-    state = answer.error_field(pq.DiagnosticField.SQLSTATE)  # none: it is not the server that says it
+    state = _state(answer)
     made = OperationalError if state is None else errors.lookup(state.decode())
     return made(answer.error_message.decode(errors="replace").strip() or "the connection is lost")
 
@@ -137,10 +199,9 @@ def watch(made: Engine) -> None:
     journey less than with SQLAlchemy's `pool_pre_ping`, and a restart of the server is noticed as there. The pool must have been
     made with pool_reset_on_return=None: what is given back is rolled back here, where there is anything to roll back.
     """
+    pq = _pq()
 
-    from psycopg import pq
-
-    def roll_back(driver: Any, _record: Any, _state: Any) -> None:
+    def roll_back(driver: Any, _record: Any, _reset: Any) -> None:
         if driver.pgconn.transaction_status != pq.TransactionStatus.IDLE:
             driver.rollback()
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -28,6 +29,11 @@ class _Session(Session):
     pooled: PoolProxiedConnection | None = None
     """what that transaction runs on; None where there is none"""
 
+    @property
+    def unused(self) -> bool:
+        """Whether nothing was asked of it: what a unit of work did, it did through the driver."""
+        return not (self.in_transaction() or self.identity_map or self.info)
+
     def get_bind(self, *given: Any, **named: Any) -> Engine | Connection:
         if self.pooled is not None and isinstance(self.bind, Engine):
             self.bind = Connection(self.bind, self.pooled)
@@ -35,6 +41,8 @@ class _Session(Session):
 
 
 _session: ContextVar[_Session | None] = ContextVar("session", default=None)
+_spare: deque[_Session] = deque(maxlen=16)
+"""sessions that were not used: to make one and to close it is a tenth of an append to the ledger"""
 _engines: dict[str, Engine] = {}
 _engines_lock = threading.Lock()
 READ_ONLY = "fairlens_read_only"
@@ -142,17 +150,34 @@ def hold_moment() -> None:
 @contextmanager
 def _session_on(bind: Engine) -> Iterator[_Session]:
     try:
-        session = _Session(bind, expire_on_commit=False)
-        token = _session.set(session)
+        token = _session.set(session := _take(bind))
         try:
             yield session
         finally:
             _session.reset(token)
-            session.close()
-            if session.pooled is not None:
-                session.pooled.close()
+            _give_back(session)
     except (OperationalError, bind.dialect.loaded_dbapi.OperationalError) as error:
         raise _unavailable(getattr(error, "orig", error)) from error
+
+
+def _take(bind: Engine) -> _Session:
+    try:
+        session = _spare.pop()
+    except IndexError:
+        return _Session(bind, expire_on_commit=False)
+    session.bind = bind
+    return session
+
+
+def _give_back(session: _Session) -> None:
+    pooled, session.pooled = session.pooled, None
+    if session.unused:
+        session.bind = None
+        _spare.append(session)
+    else:
+        session.close()
+    if pooled is not None:
+        pooled.close()
 
 
 def driver_connection() -> Any:
@@ -169,8 +194,7 @@ def driver_connection() -> Any:
 
 def first_value(statement: bytes, values: Sequence[int | str | bytes | None]) -> bytes | None:
     """`drivers.first_value` in the unit of work under way, on PostgreSQL; where nothing was used before, it opens the transaction."""
-    driver, _ = _driver()
-    return drivers.first_value(driver, statement, values)
+    return drivers.first_value(_driver()[0], statement, values)
 
 
 def _driver() -> tuple[Any, bool]:

@@ -131,6 +131,21 @@ def test_values_arrive_as_they_are(postgresql: None) -> None:
         assert session.first_value(b"SELECT 1 WHERE false", ()) is None
 
 
+@pytest.mark.parametrize("forgotten", ["DEALLOCATE ALL", "DEALLOCATE fairlens_0", "DEALLOCATE fairlens_1"])
+def test_statements_that_the_server_has_forgotten_are_said_whole(postgresql: None, forgotten: str) -> None:
+    """All of them, BEGIN alone, or the one after it; and again by name from the next time on."""
+    asked = b"SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'fairlens%'"
+    for _ in range(2):
+        with unit_of_work():
+            assert session.first_value(asked, ()) == b"2"
+            session.driver_connection().execute(forgotten)
+        with unit_of_work():
+            found = session.first_value(asked, ())
+            assert status() == psycopg.pq.TransactionStatus.INTRANS
+            assert found == (b"0" if forgotten == "DEALLOCATE ALL" else b"1")
+            session.driver_connection().execute("DEALLOCATE ALL")
+
+
 @pytest.mark.parametrize(
     ("statement", "values", "error"),
     [
