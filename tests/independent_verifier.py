@@ -20,6 +20,7 @@ FAULTS = (
     InvalidSignature,
     rfc8785.CanonicalizationError,
     LookupError,
+    StopIteration,
     TypeError,
     ValueError,
 )
