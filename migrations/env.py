@@ -26,7 +26,8 @@ if context.is_offline_mode():
         context.run_migrations()
 else:
     with migrate.connection() as connection:
-        context.configure(connection=connection, **OPTIONS)
+        # One transaction for all, on SQLite too: else another process that starts meanwhile goes on from a step in between.
+        context.configure(connection=connection, transactional_ddl=True, **OPTIONS)
         with context.begin_transaction():
             migrate.lock(connection)
             context.run_migrations()

@@ -68,6 +68,21 @@ def test_rows_go_in_and_come_out_of_a_migrated_database() -> None:
     session.dispose_engines()
 
 
+def test_an_upgrade_that_fails_leaves_the_schema_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All steps are one transaction: who looks meanwhile sees none of them, and afterwards all or none."""
+
+    def fail(_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(migrate, "grant", fail)  # what comes after the last step
+    with pytest.raises(ZeroDivisionError):
+        migrate.upgrade()
+    assert tables_there() == set()
+    monkeypatch.undo()
+    migrate.upgrade()
+    assert migrate.is_at_head()
+
+
 def test_processes_that_start_at_once_migrate_once() -> None:
     """Workers started together queue: each ends well, with the schema at head."""
     code = "from fairlens_backend.storage import migrate; migrate.upgrade(); assert migrate.is_at_head()"
