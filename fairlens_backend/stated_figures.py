@@ -186,12 +186,11 @@ class FigureCheck:
             n = batch.cells()
             numbers = [(some.kind.shape, *some.figures()) for some in batch.audits]
         except Unreadable as wrong:
-            # The others of the batch are compared all the same: one of them may stand above.
-            some = [one for one in batch.audits if wrong.index not in one.indexes]
-            return [
-                (wrong.index, wrong),
-                *(fault for one in batches(some) for fault in self._compare_short(one)),
-            ]
+            if len(batch.audits) == 1:
+                return [(wrong.index, wrong)]
+            # Each kind by itself: another of them may stand above.
+            alone = [Batch(some.kind.layout, batch.scored, [some]) for some in batch.audits]
+            return [fault for one in alone for fault in self._compare_short(one)]
         indexes = batch.indexes()
         faults = size_faults(indexes, np.concatenate([some.sizes() for some in batch.audits]), n)
         stated, start = [], 0

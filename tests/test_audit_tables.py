@@ -1,5 +1,7 @@
 """Audits of other groups each are computed on the union of their groups, and found right or wrong as by themselves."""
 
+import inspect
+import sys
 from typing import Any
 
 import msgspec
@@ -103,17 +105,36 @@ def test_a_figure_that_differs_is_found(bodies: list[dict[str, Any]], place: int
             checked(changed)
 
 
+def mute(body: dict[str, Any]) -> dict[str, Any]:
+    """With a table that cannot be read."""
+    counts = body["counts"]
+    return {**body, "counts": {**counts, "n": counts["n"].replace(" ", " -", 1) + "-"}}
+
+
 def test_one_that_cannot_be_read_hides_no_other(bodies: list[dict[str, Any]]) -> None:
     """Of two that are wrong the first is named, whatever is wrong with it."""
-    mute, lie = 40, 20
     changed = [*bodies]
-    counts = bodies[mute]["counts"]
-    changed[mute] = {**bodies[mute], "counts": {**counts, "n": counts["n"].replace(" ", " -", 1) + "-"}}
-    with pytest.raises(Wrong, match=f"^Entry {mute}: "):
+    changed[40] = mute(bodies[40])
+    with pytest.raises(Wrong, match=r"^Entry 40: "):
         checked(changed)
-    changed[lie] = {**bodies[lie], "sample_size": bodies[lie]["sample_size"] + 1}
-    with pytest.raises(Wrong, match=f"^Entry {lie}: it states"):
+    changed[20] = {**bodies[20], "sample_size": bodies[20]["sample_size"] + 1}
+    with pytest.raises(Wrong, match=r"^Entry 20: it states"):
         checked(changed)
+
+
+def test_however_many_cannot_be_read_the_first_is_named(bodies: list[dict[str, Any]]) -> None:
+    """Fifty kinds, in a stack that holds a few calls more than there are now: none is looked at inside another."""
+    changed = [*bodies[:10], *map(mute, bodies[10:])]
+    depth, limit = len(inspect.stack()), sys.getrecursionlimit()
+    check = FigureCheck()
+    for index, body in enumerate(changed):
+        check.add(index, read(body))
+    sys.setrecursionlimit(depth + 60)
+    try:
+        with pytest.raises(Wrong, match=r"^Entry 10: "):
+            check.finish()
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def waiting(bodies: list[dict[str, Any]]) -> list[ShortAudits]:
