@@ -101,11 +101,11 @@ def database(settings: config.Settings, sqlite_template: Path, postgres_url: str
     """An empty database with every table."""
     from sqlalchemy.engine import make_url
 
-    from fairlens_backend.storage import session, tables
+    from fairlens_backend.storage import engines, session, tables
 
     url = make_url(settings.sqlalchemy_url)
     if url.get_backend_name() == "sqlite" and url.database:
-        session.make_sqlite_file(settings.sqlalchemy_url)
+        engines.make_sqlite_file(settings.sqlalchemy_url)
         shutil.copyfile(sqlite_template, url.database)
     elif postgres_url and not databases_of(postgres_url).has_tables(url.database):
         tables.Base.metadata.create_all(session.engine())

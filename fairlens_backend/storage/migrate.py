@@ -10,8 +10,8 @@ from sqlalchemy.pool import NullPool
 
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import Unavailable
+from fairlens_backend.storage.engines import make_sqlite_file
 from fairlens_backend.storage.ledger_tables import APPEND_ONLY, grants
-from fairlens_backend.storage.session import make_sqlite_file
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -1,19 +1,15 @@
 """The one place that opens, commits and rolls back a database transaction."""
 
 import os
-import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
@@ -21,6 +17,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from fairlens_backend import config, telemetry
 from fairlens_backend.errors import Unavailable
 from fairlens_backend.storage import drivers
+from fairlens_backend.storage.engines import READ_ONLY, make_engine
 
 
 class _Session(Session):
@@ -45,8 +42,6 @@ _spare: deque[_Session] = deque(maxlen=16)
 """sessions that were not used: to make one and to close it is a tenth of an append to the ledger"""
 _engines: dict[str, Engine] = {}
 _engines_lock = threading.Lock()
-READ_ONLY = "fairlens_read_only"
-WAL_RETRY_S = 0.02
 
 
 def engine() -> Engine:
@@ -54,7 +49,7 @@ def engine() -> Engine:
     url = config.current().sqlalchemy_url
     with _engines_lock:
         if url not in _engines:
-            _engines[url] = _make_engine(url, config.current().database_busy_timeout_ms)
+            _engines[url] = make_engine(url, config.current().database_busy_timeout_ms)
         return _engines[url]
 
 
@@ -240,61 +235,3 @@ def _unavailable(error: BaseException | None) -> Unavailable:
     if "full" in reason or "disk i/o" in reason or "no space" in reason:
         return Unavailable("The database's disk is full; nothing was stored.", retry_after_s=60)
     return Unavailable("The database does not answer; nothing was stored.", retry_after_s=10)
-
-
-def make_sqlite_file(url: str) -> None:
-    """Make the folder and the empty file of a SQLite URL where they are missing, readable by their owner alone."""
-    file = make_url(url).database
-    if file and file != ":memory:":
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        # SQLite gives its log the same mode. What cannot be opened here, SQLite itself refuses with its own words.
-        with suppress(OSError):
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-
-
-def _make_engine(url: str, busy_timeout_ms: int) -> Engine:
-    if not url.startswith("sqlite"):
-        made = create_engine(url, pool_size=5, max_overflow=10, pool_reset_on_return=None)
-        drivers.watch(made)
-        return made
-    make_sqlite_file(url)
-    made = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000, "check_same_thread": False})
-    event.listen(made, "connect", partial(_set_up_sqlite, busy_timeout_ms / 1000))
-    event.listen(made, "begin", _begin)
-    return made
-
-
-def _set_up_sqlite(wait_s: float, connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver's own BEGIN comes late and without a lock; `_begin_immediate` sends the one that is wanted.
-    connection.isolation_level = None
-    _use_wal(connection, wait_s)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _use_wal(connection: sqlite3.Connection, wait_s: float) -> None:
-    """Switch the file to WAL, where it is not yet.
-
-    Of two processes that open a new file at once SQLite tells one "database is locked" at once, whatever its busy
-    timeout: the workers of a first start did not all come up.
-    """
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() >= deadline:
-                raise
-            time.sleep(WAL_RETRY_S)
-        else:
-            return
-
-
-def _begin(connection: Any) -> None:
-    driver = connection.connection.driver_connection
-    statement = "BEGIN" if connection.get_execution_options().get(READ_ONLY) else "BEGIN IMMEDIATE"
-    if not driver.in_transaction:
-        try:
-            driver.execute(statement)
-        except sqlite3.OperationalError as error:
-            raise OperationalError(statement, None, error) from error

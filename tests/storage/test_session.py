@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlens_backend.storage import session
+from fairlens_backend.storage import engines
 
 
 class LockedAtFirst(sqlite3.Connection):
@@ -31,9 +31,9 @@ def test_a_switch_to_wal_that_is_refused_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers that open a new database at once all come up, in WAL."""
-    monkeypatch.setattr(session, "WAL_RETRY_S", 0.0)
+    monkeypatch.setattr(engines, "WAL_RETRY_S", 0.0)
     connection = opened(tmp_path / "new.db", refusals=3)
-    session._set_up_sqlite(60.0, connection, None)
+    engines._set_up_sqlite(60.0, connection, None)
     assert connection.refused == 3
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -45,6 +45,6 @@ def test_a_switch_to_wal_is_not_tried_for_ever(tmp_path: Path) -> None:
     """After DATABASE_BUSY_TIMEOUT_MS the refusal is told."""
     connection = opened(tmp_path / "new.db", refusals=1_000_000)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        session._set_up_sqlite(0.0, connection, None)
+        engines._set_up_sqlite(0.0, connection, None)
     assert connection.refused == 1
     connection.close()
