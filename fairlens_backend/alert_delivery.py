@@ -272,7 +272,7 @@ def _enter(claim: outbox.Claim, now: datetime) -> None:
         "attempts": claim.attempts,
         "outcome": "delivered",
     }
-    ledger.append("BIAS_ALERT_SENT", claim.tenant, body, now)
+    ledger.append_at_end("BIAS_ALERT_SENT", claim.tenant, body, now)
 
 
 def _refuse_open_transaction() -> None:

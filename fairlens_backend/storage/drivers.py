@@ -7,7 +7,7 @@ psycopg's and SQLAlchemy's Python. `psycopg.pq` is psycopg's published wrapper o
 import select
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -48,8 +48,8 @@ def begin(driver: Any) -> None:
 def first_value(driver: Any, statement: bytes, values: Sequence[int | str | bytes | None]) -> bytes | None:
     """What a statement gives in the first column of its first row, as PostgreSQL's text; None for null or no row.
 
-    Where no transaction is open yet, it is opened on the same journey, and both are statements that the server has read before:
-    of an append to the ledger, in a unit of work of its own, a journey and its wait were a third, and the reading a tenth.
+    Outside a transaction it is one of its own, which is committed when this returns, and one that the server has read before: of
+    an append to the ledger, BEGIN and COMMIT with their journeys were a third, and the reading a tenth.
 
     Parameters
     ----------
@@ -57,43 +57,31 @@ def first_value(driver: Any, statement: bytes, values: Sequence[int | str | byte
 
     Raises
     ------
-    psycopg.Error : the server's own error, or the connection is lost
+    psycopg.Error : the server's own error, or the connection is lost; of one that commits itself nobody knows then
     """
     pq = _pq()
     server, encoding = driver.pgconn, driver.info.encoding
     sent = [None if one is None else _spelled(one, encoding) for one in values]
     # Texts as bytes of known length: in text form one with a NUL would end there, so the server refuses it.
     forms = [pq.Format.TEXT if isinstance(one, int) else pq.Format.BINARY for one in values]
-    if server.transaction_status == pq.TransactionStatus.IDLE:
-        answers = _opening(driver, statement, sent, forms)
+    if is_open(driver):
+        answer = server.exec_params(statement, sent, param_formats=forms)
     else:
-        answers = _exchange(driver, lambda: server.send_query_params(statement, sent, param_formats=forms))
-    for one in answers:
-        if _is_error(one):
-            raise _error(one)
-    found: bytes | None = answers[-1].get_value(0, 0) if answers[-1].ntuples else None
+        answer = server.exec_prepared(_name(driver, statement), sent, param_formats=forms)
+        if _state(answer) == _NO_SUCH_STATEMENT:
+            del _names[driver]  # psycopg has the server forget every statement when a table may have changed
+            answer = server.exec_params(statement, sent, param_formats=forms)
+    if _is_error(answer):
+        raise _error(answer)
+    found: bytes | None = answer.get_value(0, 0) if answer.ntuples else None
     return found
 
 
-def _opening(driver: Any, statement: bytes, sent: Sequence[bytes | None], forms: Sequence[int]) -> list[Any]:
-    """The results of BEGIN and a statement, by the names under which the server knows them, or whole where it has forgotten them."""
-    server = driver.pgconn
-
-    def by_name() -> None:
-        server.send_query_prepared(begin, None)
-        server.send_query_prepared(asked, sent, param_formats=forms)
-
-    def whole() -> None:
-        server.send_query_params(b"BEGIN", None)
-        server.send_query_params(statement, sent, param_formats=forms)
-
-    begin, asked = _name(driver, b"BEGIN"), _name(driver, statement)
-    answers = _exchange(driver, by_name)
-    if any(_is_error(one) and _state(one) == _NO_SUCH_STATEMENT for one in answers):
-        del _names[driver]  # psycopg has the server forget every statement when a table may have changed
-        driver.rollback()
-        answers = _exchange(driver, whole)
-    return answers
+def is_open(driver: Any) -> bool:
+    """Whether a transaction is open, one that has failed included."""
+    if isinstance(driver, sqlite3.Connection):
+        return driver.in_transaction
+    return bool(driver.pgconn.transaction_status != _pq().TransactionStatus.IDLE)
 
 
 def _name(driver: Any, statement: bytes) -> bytes:
@@ -108,50 +96,10 @@ def _name(driver: Any, statement: bytes) -> bytes:
     return known[statement]
 
 
-def _exchange(driver: Any, send: Callable[[], None]) -> list[Any]:
-    """The results of what is sent in one journey."""
-    server = driver.pgconn
-    try:
-        server.enter_pipeline_mode()
-        send()
-        server.pipeline_sync()
-        answers = _answers(server)
-        server.exit_pipeline_mode()
-    except BaseException:
-        driver.close()  # nobody knows what of this the server has still to say
-        raise
-    return answers
-
-
 def _spelled(value: int | str | bytes, encoding: str) -> bytes:
     if isinstance(value, int):
         return b"%d" % value
     return value.encode(encoding) if isinstance(value, str) else value
-
-
-def _answers(server: Any) -> list[Any]:
-    """The results of what was sent, up to the sync. libpq's own waiting would keep other threads of this process from running."""
-    pq = _pq()
-    wait = select.poll()
-    wait.register(server.socket, select.POLLIN | select.POLLOUT)
-    while server.flush():  # what the server says meanwhile is read, or both would wait for each other
-        wait.poll()
-        server.consume_input()
-    wait.modify(server.socket, select.POLLIN)
-    found: list[Any] = []
-    while True:
-        while server.is_busy():
-            wait.poll()
-            server.consume_input()
-        one = server.get_result()
-        if one is not None and one.status == pq.ExecStatus.PIPELINE_SYNC:
-            return found
-        if one is not None:
-            found.append(one)
-        if server.status != pq.ConnStatus.OK:
-            from psycopg import OperationalError
-
-            raise OperationalError(server.get_error_message())
 
 
 def commit(driver: Any) -> None:
@@ -199,10 +147,9 @@ def watch(made: Engine) -> None:
     journey less than with SQLAlchemy's `pool_pre_ping`, and a restart of the server is noticed as there. The pool must have been
     made with pool_reset_on_return=None: what is given back is rolled back here, where there is anything to roll back.
     """
-    pq = _pq()
 
     def roll_back(driver: Any, _record: Any, _reset: Any) -> None:
-        if driver.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+        if is_open(driver):
             driver.rollback()
 
     def keep_time(_driver: Any, record: Any) -> None:

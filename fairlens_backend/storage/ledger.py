@@ -1,6 +1,6 @@
 """The ledger of evidence: events appended in one sequence, each a leaf of the Merkle tree, and what proofs are made of.
 
-An event is appended inside the unit of work of the act that it records, so that there is neither without the other. Append
+An event is appended inside the unit of work of the act that it records, so that there is neither without the other, and as its
 last: whoever has appended holds the ledger's lock until the transaction ends, and others that append wait for it. Locks are
 taken in the order of their numbers (7001 chain of records, 7002 data keys, 7003 ledger).
 """
@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, func, select
@@ -19,18 +19,17 @@ from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.core.merkle import HASH_BYTES, Frontier, Node, leaf_hash, peaks
 from fairlens_backend.errors import InvalidInput
 from fairlens_backend.storage.driver_sql import among, list_of, rows
+from fairlens_backend.storage.ledger_insert import COLUMNS, LEDGER_LOCK, insert_after, insert_all
 from fairlens_backend.storage.ledger_tables import LedgerEntry
 from fairlens_backend.storage.session import (
+    at_end,
     current_session,
-    driver_connection,
     engine,
-    first_value,
-    is_postgresql,
     lock_for_append,
+    not_at_end,
 )
 from fairlens_backend.telemetry import timestamp
 
-LEDGER_LOCK: Final = 7003
 SALT_BYTES: Final = 16
 EVENT_TYPES: Final = frozenset(
     {
@@ -52,7 +51,6 @@ EVENT_TYPES: Final = frozenset(
 
 Event = tuple[str, str, Mapping[str, Any]]
 """(event type, tenant, body)"""
-_COLUMNS: Final = ("leaf_index", "at", "type", "tenant", "subject", "record_id", "nodes", "leaf")
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,25 @@ class Entry:
     leaf: bytes
 
 
+class _Spelled(NamedTuple):
+    """An event with the canonical JSON of its body and its time."""
+
+    type: str
+    tenant: str
+    body: Mapping[str, Any]
+    text: bytes
+    at: str
+
+
 # What this process saw last. A guess only: each insert is on condition that the entry before it is the one seen.
 _seen: WeakKeyDictionary[Engine, Tail] = WeakKeyDictionary()
 
 
-def append(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime) -> int:
-    """Append one event inside the caller's unit of work; it is there when that unit is committed, and not otherwise.
+def append_at_end(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime) -> None:
+    """Append one event as the last that the unit of work under way does; it is there when that is committed, and not otherwise.
+
+    So nobody waits for the ledger while the rest of the act goes on, and an event that is all that a unit of work does is one
+    statement. Events of one unit of work keep their order. Where the index is asked for, or a head must cover it: `append`.
 
     Parameters
     ----------
@@ -93,13 +104,20 @@ def append(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime)
         groups, never a person's name or address: an entry can never be erased
     now : the entry's time, unless the ledger is already further
 
-    Returns
-    -------
-    int : its index, from 0, without gaps
-
     Raises
     ------
     InvalidInput : an unknown type, or a body without canonical JSON
+    """
+    _check(event_type)
+    at_end(_append_all).append(_Spelled(event_type, tenant, body, canonical_json(body), timestamp(now)))
+
+
+def append(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime) -> int:
+    """Append one event now, inside the caller's unit of work; its index, from 0, without gaps. Else as `append_at_end`.
+
+    Raises
+    ------
+    InvalidInput : as `append_at_end`
     """
     return append_many([(event_type, tenant, body)], now)[0]
 
@@ -109,33 +127,23 @@ def append_many(events: Sequence[Event], now: datetime) -> range:
 
     Raises
     ------
-    InvalidInput : as `append`; then none of them is appended
+    InvalidInput : as `append_at_end`; then none of them is appended
     """
     for event_type, _, _ in events:
         _check(event_type)
-    spelled = [canonical_json(body) for _, _, body in events]
+    at = timestamp(now)
+    spelled = [_Spelled(*event, canonical_json(event[2]), at) for event in events]
+    _append_waiting()
     if not events:
         end = size()
         return range(end, end)
-    here, at = engine(), timestamp(now)
-    for guess in (_seen.get(here), None):
-        if guess is None:
-            lock()
-        tail = guess or read_tail()
-        made, following = _rows(tail, events, spelled, at)
-        if _insert_after(tail, made[0]):
-            _insert_all(made[1:])  # the lock is taken: what follows, follows
-            _seen[here] = following
-            return range(tail.tree.size, following.tree.size)
-    raise RuntimeError("the ledger's tail moved under its own lock")
+    return _append(spelled)
 
 
 def read_tail() -> Tail:
     """Where the ledger ends, as this transaction sees it. Behind the lock nobody else can move it."""
-    ((head_at, index, at, nodes),) = rows(_TAIL)
-    if index is None:
-        return Tail(at=head_at or "")
-    return Tail(frontier(index + 1), max(at, head_at or ""), bytes(nodes))
+    _append_waiting()
+    return _tail()
 
 
 def lock() -> None:
@@ -178,15 +186,7 @@ def entries(start: int, end: int) -> list[Entry]:
     return [as_entry(row) for row in current_session().execute(wanted.order_by(LedgerEntry.leaf_index))]
 
 
-ENTRY: Final = tuple(getattr(LedgerEntry, name) for name in _COLUMNS)
-_MARKS: Final = ", ".join(f"${place + 1}" for place in range(2 + len(_COLUMNS)))
-_APPEND_POSTGRESQL: Final = f"SELECT fairlens_ledger_append({_MARKS})".encode()
-_APPEND_SQLITE: Final = (
-    f"INSERT INTO ledger_entries ({', '.join(_COLUMNS)}) SELECT {', '.join('?' * len(_COLUMNS))} "
-    "WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = ?) "
-    "AND NOT EXISTS (SELECT 1 FROM ledger_heads WHERE at > ?) "
-    "AND (? = 0 OR EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index = ? AND nodes = ?))"
-)
+ENTRY: Final = tuple(getattr(LedgerEntry, name) for name in COLUMNS)
 _TAIL: Final = (
     "SELECT head.at, entry.leaf_index, entry.at, entry.nodes FROM (SELECT max(at) AS at FROM ledger_heads) AS head LEFT JOIN "
     "(SELECT leaf_index, at, nodes FROM ledger_entries ORDER BY leaf_index DESC LIMIT 1) AS entry ON 1 = 1"
@@ -208,14 +208,46 @@ def _check(event_type: str) -> None:
         )  # fmt: skip
 
 
-def _rows(
-    tail: Tail, events: Sequence[Event], spelled: Sequence[bytes], at: str
-) -> tuple[list[tuple[Any, ...]], Tail]:
-    """The entries that follow the tail, as the values of `_COLUMNS`, and the tail after them."""
-    at = max(at, tail.at)  # a clock that was set back must not put an event before one that was there
+def _append_waiting() -> None:
+    """What waits for the unit of work's end is appended before what comes now."""
+    waiting = not_at_end(_append_all)
+    if waiting:
+        _append(waiting)
+
+
+def _append_all(events: Sequence[_Spelled]) -> None:
+    _append(events, is_all=len(events) == 1)
+
+
+def _append(events: Sequence[_Spelled], *, is_all: bool = False) -> range:
+    """Append the events; their indexes. `is_all`: nothing comes after, so that where nothing came before it commits itself."""
+    here = engine()
+    for guess in (_seen.get(here), None):
+        if guess is None:
+            lock()
+        tail = guess or _tail()
+        made, following = _rows(tail, events)
+        if insert_after(tail.nodes, made[0], is_all=is_all):
+            insert_all(made[1:])  # the lock is taken: what follows, follows
+            _seen[here] = following
+            return range(tail.tree.size, following.tree.size)
+    raise RuntimeError("the ledger's tail moved under its own lock")
+
+
+def _tail() -> Tail:
+    ((head_at, index, at, nodes),) = rows(_TAIL)
+    if index is None:
+        return Tail(at=head_at or "")
+    return Tail(frontier(index + 1), max(at, head_at or ""), bytes(nodes))
+
+
+def _rows(tail: Tail, events: Sequence[_Spelled]) -> tuple[list[tuple[Any, ...]], Tail]:
+    """The entries that follow the tail, as the values of `COLUMNS`, and the tail after them."""
+    # A clock that was set back must not put an event before one that was there.
+    at = max(tail.at, *(event.at for event in events))
     first, leaves = tail.tree.size, []
     salts = secrets.token_hex(SALT_BYTES * len(events)).encode()
-    for place, ((event_type, tenant, body), text) in enumerate(zip(events, spelled, strict=True)):
+    for place, (event_type, tenant, body, text, _) in enumerate(events):
         # The canonical JSON of {body, index, salt, tenant, time, type, version}, whose keys are in order. The salt keeps those
         # who see but an entry's hash from guessing what it says.
         leaf = b'{"body":%b,"index":%d,"salt":"%b","tenant":%b,"time":"%b","type":"%b","version":%d}' % (
@@ -232,7 +264,7 @@ def _rows(
     nodes = [b"".join(some) for some in completed]
     made = [
         (index, at, event_type, tenant, _text(body.get("model")), _text(body.get("record_id")), hashes, leaf)
-        for index, (event_type, tenant, body), hashes, leaf in zip(
+        for index, (event_type, tenant, body, _, _), hashes, leaf in zip(
             range(first, tree.size), events, nodes, leaves, strict=True
         )
     ]
@@ -241,27 +273,3 @@ def _rows(
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _insert_after(tail: Tail, row: tuple[Any, ...]) -> bool:
-    """Insert the entry if the ledger still ends as in `tail` and no head is later than the entry; whether it was inserted."""
-    if is_postgresql():
-        return first_value(_APPEND_POSTGRESQL, (LEDGER_LOCK, tail.nodes, *row)) == b"t"
-    values = (*row, row[0], row[1], row[0], row[0] - 1, tail.nodes)
-    return bool(driver_connection().execute(_APPEND_SQLITE, values).rowcount == 1)
-
-
-def _insert_all(made: Sequence[tuple[Any, ...]]) -> None:
-    if not made:
-        return
-    driver = driver_connection()
-    columns = ", ".join(_COLUMNS)
-    if is_postgresql():
-        copied = f"COPY ledger_entries ({columns}) FROM STDIN (FORMAT BINARY)"
-        with driver.cursor() as cursor, cursor.copy(copied) as copy:
-            copy.set_types(("int8", *["text"] * 5, "bytea", "bytea"))
-            for row in made:
-                copy.write_row(row)
-    else:
-        marks = ", ".join("?" * len(_COLUMNS))
-        driver.executemany(f"INSERT INTO ledger_entries ({columns}) VALUES ({marks})", made)

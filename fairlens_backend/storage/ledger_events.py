@@ -1,4 +1,4 @@
-"""The ledger's small events, in the words that they all share. Call them last in the unit of work of their act.
+"""The ledger's small events, in the words that they all share. They are the last that the unit of work of their act does.
 
 People are named by the number of their account alone: once the account is deleted it leads to nobody, so that an entry, which
 nothing can erase, holds nothing personal.
@@ -19,13 +19,13 @@ def user_changed(action: str, username: str, by: str | None, now: datetime) -> N
     user = users.find_user(username)
     if user is not None:
         body = {"action": action, "user_id": user.id, "role": user.role, **by_whom(by)}
-        ledger.append("USER_CHANGED", user.tenant, body, now)
+        ledger.append_at_end("USER_CHANGED", user.tenant, body, now)
 
 
 def api_key_changed(action: str, key: ApiKey, by: str, now: datetime) -> None:
     """An API key was created or revoked. Its name is a person's free text, so its public prefix stands for it."""
     body = {"action": action, "prefix": key.prefix, "scope": key.scope, **by_whom(by)}
-    ledger.append("API_KEY_CHANGED", key.tenant, body, now)
+    ledger.append_at_end("API_KEY_CHANGED", key.tenant, body, now)
 
 
 def model_registered(
@@ -45,19 +45,21 @@ def model_registered(
         "artefact_sha256": artefact_sha256,
         **by_whom(by),
     }
-    ledger.append("MODEL_REGISTERED", tenant, body, now)
+    ledger.append_at_end("MODEL_REGISTERED", tenant, body, now)
 
 
 def alert_decrypted(tenant: str, model: str, record_id: str, by: str, now: datetime) -> None:
     """Somebody was given an alert's text. Where from is kept in `alert_decryptions`, which can be erased."""
-    ledger.append("ALERT_DECRYPTED", tenant, {"model": model, "record_id": record_id, **by_whom(by)}, now)
+    ledger.append_at_end(
+        "ALERT_DECRYPTED", tenant, {"model": model, "record_id": record_id, **by_whom(by)}, now
+    )
 
 
 def key_rotated(
     key: str, by: str | None, now: datetime, *, tenant: str = OPERATOR_TENANT, **facts: Any
 ) -> None:
     """A key of the server was changed: `data`, `ledger`, `jwt` or `master`; or a tenant's, `tokens`."""
-    ledger.append("KEY_ROTATED", tenant, {"key": key, **facts, **by_whom(by)}, now)
+    ledger.append_at_end("KEY_ROTATED", tenant, {"key": key, **facts, **by_whom(by)}, now)
 
 
 def data_erased(

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -26,10 +26,19 @@ class _Session(Session):
     pooled: PoolProxiedConnection | None = None
     """what that transaction runs on; None where there is none"""
 
+    def __init__(self, bind: Engine) -> None:
+        super().__init__(bind, expire_on_commit=False)
+        self.last_acts: dict[Callable[[list[Any]], object], list[Any]] = {}
+
     @property
     def unused(self) -> bool:
         """Whether nothing was asked of it: what a unit of work did, it did through the driver."""
         return not (self.in_transaction() or self.identity_map or self.info)
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether it is a `read_snapshot`'s, whose transaction is never committed."""
+        return bool(cast(Engine | Connection, self.bind).get_execution_options().get(READ_ONLY))
 
     def get_bind(self, *given: Any, **named: Any) -> Engine | Connection:
         if self.pooled is not None and isinstance(self.bind, Engine):
@@ -79,10 +88,7 @@ def current_session() -> Session:
     ------
     RuntimeError : outside a unit of work; a programming mistake
     """
-    session = _session.get()
-    if session is None:
-        raise RuntimeError("storage was used outside unit_of_work()")
-    return session
+    return _current()
 
 
 @contextmanager
@@ -98,16 +104,13 @@ def unit_of_work() -> Iterator[Session]:
     """
     outer = _session.get()
     if outer is not None:
-        if outer.get_bind().get_execution_options().get(READ_ONLY):
+        if outer.reads_only:
             raise RuntimeError("unit_of_work() inside read_snapshot(): take the unit of work outside")
         yield outer
         return
     with _session_on(engine()) as session:
         yield session
-        if session.pooled is None or session.in_transaction():
-            session.commit()
-        else:
-            drivers.commit(session.pooled.driver_connection)
+        _finish(session)
 
 
 @contextmanager
@@ -142,6 +145,37 @@ def hold_moment() -> None:
         current_session().connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
+def at_end(act: Callable[[list[Any]], object]) -> list[Any]:
+    """What the unit of work under way gives to `act` when all else is done, right before it commits: a list to add to.
+
+    A unit of work that joined another one has its end there.
+
+    Raises
+    ------
+    RuntimeError : outside a unit of work, or inside a `read_snapshot`; a programming mistake
+    """
+    session = _current()
+    if session.reads_only:
+        raise RuntimeError("a read_snapshot() has nothing to do at its end: take a unit of work")
+    return session.last_acts.setdefault(act, [])
+
+
+def not_at_end(act: Callable[[list[Any]], object]) -> list[Any]:
+    """What `at_end` has gathered for `act` so far, which is taken back: the caller does it now."""
+    return _current().last_acts.pop(act, [])
+
+
+def _finish(session: _Session) -> None:
+    if session.last_acts and session.in_transaction():
+        session.flush()  # what others wait for comes after it
+    for act, what in session.last_acts.items():
+        act(what)
+    if session.in_transaction():
+        session.commit()
+    elif session.pooled is not None and drivers.is_open(session.pooled.driver_connection):
+        drivers.commit(session.pooled.driver_connection)
+
+
 @contextmanager
 def _session_on(bind: Engine) -> Iterator[_Session]:
     try:
@@ -159,13 +193,14 @@ def _take(bind: Engine) -> _Session:
     try:
         session = _spare.pop()
     except IndexError:
-        return _Session(bind, expire_on_commit=False)
+        return _Session(bind)
     session.bind = bind
     return session
 
 
 def _give_back(session: _Session) -> None:
     pooled, session.pooled = session.pooled, None
+    session.last_acts.clear()
     if session.unused:
         session.bind = None
         _spare.append(session)
@@ -175,37 +210,32 @@ def _give_back(session: _Session) -> None:
         pooled.close()
 
 
-def driver_connection() -> Any:
+def driver_connection(*, begin: bool = True) -> Any:
     """The driver's own connection of the unit of work under way, in its transaction.
 
     Where the unit of work has used nothing else yet, its transaction is opened without SQLAlchemy, at a fraction of the cost;
     what comes later joins it.
+
+    Parameters
+    ----------
+    begin : False for one statement that is all that the unit of work does: it is then a transaction of its own
     """
-    driver, is_new = _driver()
-    if is_new:
+    session = _current()
+    if session.in_transaction():
+        return session.connection().connection.driver_connection  # a savepoint under way is begun with this
+    if session.pooled is None:
+        session.pooled = cast(Engine, session.bind).raw_connection()
+    driver = session.pooled.driver_connection
+    if begin and not drivers.is_open(driver):
         drivers.begin(driver)
     return driver
 
 
-def first_value(statement: bytes, values: Sequence[int | str | bytes | None]) -> bytes | None:
-    """`drivers.first_value` in the unit of work under way, on PostgreSQL; where nothing was used before, it opens the transaction."""
-    return drivers.first_value(_driver()[0], statement, values)
-
-
-def _driver() -> tuple[Any, bool]:
-    """The driver's connection of the unit of work under way, and whether no transaction was opened on it yet."""
+def _current() -> _Session:
     session = _session.get()
     if session is None:
         raise RuntimeError("storage was used outside unit_of_work()")
-    if session.in_transaction():
-        return (
-            session.connection().connection.driver_connection,
-            False,
-        )  # a savepoint under way is begun with this
-    is_new = session.pooled is None
-    if session.pooled is None:
-        session.pooled = cast(Engine, session.bind).raw_connection()
-    return session.pooled.driver_connection, is_new
+    return session
 
 
 def is_postgresql() -> bool:

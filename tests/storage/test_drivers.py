@@ -103,13 +103,17 @@ def status() -> psycopg.pq.TransactionStatus:
     return session.driver_connection().info.transaction_status  # type: ignore[no-any-return]
 
 
-def test_the_first_value_of_a_statement_opens_the_transaction(postgresql: None) -> None:
-    """On one journey; what comes later is in the same transaction, and all of it ends together."""
+def first_value(statement: bytes, *values: int | str | bytes | None, begin: bool = True) -> bytes | None:
+    return drivers.first_value(session.driver_connection(begin=begin), statement, values)
+
+
+def test_a_first_value_inside_a_transaction_shares_its_fate(postgresql: None) -> None:
+    """What comes before and later is in the same transaction, and all of it ends together."""
     for ends in (True, False):
         with suppress(ZeroDivisionError), unit_of_work() as here:
-            assert session.first_value(b"CREATE TABLE scratch AS SELECT $1::int AS a", (7,)) is None
+            assert first_value(b"CREATE TABLE scratch AS SELECT $1::int AS a", 7) is None
             assert status() == psycopg.pq.TransactionStatus.INTRANS
-            assert session.first_value(b"SELECT a + $1 FROM scratch", (-3,)) == b"4"
+            assert first_value(b"SELECT a + $1 FROM scratch", -3, begin=False) == b"4"
             assert here.execute(text("SELECT a FROM scratch")).scalar_one() == 7
             here.execute(text("DROP TABLE scratch"))
             if not ends:
@@ -118,32 +122,49 @@ def test_the_first_value_of_a_statement_opens_the_transaction(postgresql: None) 
         assert here.execute(text("SELECT to_regclass('scratch')")).scalar_one() is None
 
 
+def test_a_first_value_alone_is_committed_when_it_returns(postgresql: None) -> None:
+    """Others see it while the unit of work is still open; one that fails leaves nothing, and a transaction may follow it."""
+    counted = text("SELECT count(*) FROM scratch")
+    with unit_of_work() as here:
+        here.execute(text("CREATE TABLE scratch (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+    with unit_of_work() as here:
+        kept = b"INSERT INTO scratch VALUES ($1) RETURNING a"
+        assert first_value(kept, 7, begin=False) == b"7"
+        with session.engine().connect() as other:
+            assert other.execute(counted).scalar_one() == 1
+        with pytest.raises(psycopg.errors.UniqueViolation):  # found at its end, after its row was sent
+            first_value(kept, 7, begin=False)
+        assert here.execute(counted).scalar_one() == 1
+        assert first_value(kept, 8, begin=False) == b"8"
+        here.rollback()
+    with unit_of_work() as here:
+        assert here.execute(counted).scalar_one() == 1
+        here.execute(text("DROP TABLE scratch"))
+
+
 def test_values_arrive_as_they_are(postgresql: None) -> None:
     """Numbers, texts of any letters, bytes with zeros, nulls, and one far larger than what a socket holds; no row and null are None."""
     large = bytes(range(256)) * 80_000
     with unit_of_work():
         asked = b"SELECT length($1::bytea)::text || $2::text || ($3::bigint + 1) || coalesce($4::text, '-')"
-        found = session.first_value(asked, (large, "ä € 😀 '; --", 2**53, None))
+        found = first_value(asked, large, "ä € 😀 '; --", 2**53, None)
         assert found is not None and found.decode() == f"20480000ä € 😀 '; --{2**53 + 1}-"
-        assert session.first_value(b"SELECT md5($1::bytea)", (large,)) == md5(large).hexdigest().encode()
-        assert session.first_value(b"SELECT repeat('x', 9000000)", ()) == b"x" * 9_000_000
-        assert session.first_value(b"SELECT NULL", ()) is None
-        assert session.first_value(b"SELECT 1 WHERE false", ()) is None
+        assert first_value(b"SELECT md5($1::bytea)", large) == md5(large).hexdigest().encode()
+        assert first_value(b"SELECT repeat('x', 9000000)") == b"x" * 9_000_000
+        assert first_value(b"SELECT NULL") is None
+        assert first_value(b"SELECT 1 WHERE false") is None
 
 
-@pytest.mark.parametrize("forgotten", ["DEALLOCATE ALL", "DEALLOCATE fairlens_0", "DEALLOCATE fairlens_1"])
-def test_statements_that_the_server_has_forgotten_are_said_whole(postgresql: None, forgotten: str) -> None:
-    """All of them, BEGIN alone, or the one after it; and again by name from the next time on."""
+@pytest.mark.parametrize("forgotten", ["DEALLOCATE ALL", "DEALLOCATE fairlens_0"])
+def test_a_statement_that_the_server_has_forgotten_is_said_whole(postgresql: None, forgotten: str) -> None:
+    """And again by name from the next time on."""
     asked = b"SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'fairlens%'"
     for _ in range(2):
         with unit_of_work():
-            assert session.first_value(asked, ()) == b"2"
+            assert first_value(asked, begin=False) == b"1"
             session.driver_connection().execute(forgotten)
         with unit_of_work():
-            found = session.first_value(asked, ())
-            assert status() == psycopg.pq.TransactionStatus.INTRANS
-            assert found == (b"0" if forgotten == "DEALLOCATE ALL" else b"1")
-            session.driver_connection().execute("DEALLOCATE ALL")
+            assert first_value(asked, begin=False) == b"0"
 
 
 @pytest.mark.parametrize(
@@ -158,24 +179,25 @@ def test_statements_that_the_server_has_forgotten_are_said_whole(postgresql: Non
 def test_a_first_value_that_is_refused_is_the_servers_error(
     postgresql: None, statement: bytes, values: tuple[int | str, ...], error: type[psycopg.Error]
 ) -> None:
-    """As the first statement and as a later one; the connection is of use afterwards."""
+    """Alone and as a later one; the connection is of use afterwards."""
     number = backend()
     for later in (False, True):
         with pytest.raises(error), unit_of_work() as here:
             if later:
                 here.execute(text("SELECT 1"))
-            session.first_value(statement, values)
+            first_value(statement, *values, begin=False)
     assert backend() == number
 
 
 def test_a_connection_lost_before_its_first_value_is_unavailable(postgresql: None) -> None:
     """It ends while it is in use; the next unit of work has another one."""
     with pytest.raises(Unavailable), unit_of_work():
-        number = int(session.first_value(b"SELECT pg_backend_pid()", ()) or 0)
+        number = int(first_value(b"SELECT pg_backend_pid()") or 0)
         end_backend(number)
-        session.first_value(b"SELECT 1", ())
-    with pytest.raises(Unavailable), unit_of_work():
-        session.first_value(b"SELECT pg_terminate_backend(pg_backend_pid())", ())
+        first_value(b"SELECT 1")
+    for begin in (True, False):
+        with pytest.raises(Unavailable), unit_of_work():
+            first_value(b"SELECT pg_terminate_backend(pg_backend_pid())", begin=begin)
     assert backend() != number
 
 
@@ -186,15 +208,15 @@ def test_others_work_while_a_first_value_is_awaited(postgresql: None) -> None:
 
     def second() -> None:
         with unit_of_work():
-            session.first_value(lock, (4711,))
+            first_value(lock, 4711)
             order.append("second")
 
     other = Thread(target=second)
     with unit_of_work():
-        session.first_value(lock, (4711,))
+        first_value(lock, 4711)
         other.start()
         waits = b"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
-        while session.first_value(waits, ()) != b"1":
+        while first_value(waits) != b"1":
             assert other.is_alive()
         order.append("first")
     other.join()

@@ -136,7 +136,10 @@ def test_many_writers_make_one_sequence(database: None) -> None:
 
     def work(number: int) -> None:
         for turn in range(10):
-            if turn % 5 == 2:
+            if turn % 5 == 1:
+                with unit_of_work():
+                    ledger.append_at_end("USER_CHANGED", "acme", {"by": number}, NOW)
+            elif turn % 5 == 2:
                 with unit_of_work() as here:  # the transaction is a session's before the ledger has it
                     here.execute(text("SELECT 1"))
                     told.append(ledger.append("USER_CHANGED", "acme", {"by": number}, NOW))
@@ -156,7 +159,9 @@ def test_many_writers_make_one_sequence(database: None) -> None:
     for worker in workers:
         worker.join()
     kept = leaves()
-    assert sorted(told) == list(range(len(kept))) and len(kept) == 4 * (6 + 2 * 3)
+    indexes = [json.loads(leaf)["index"] for leaf in kept]
+    assert indexes == list(range(4 * (6 + 2 * 3)))
+    assert len(told) == len(set(told)) == 4 * (4 + 2 * 3) and set(told) < set(indexes)
     with read_snapshot():
         assert ledger.frontier(len(kept)).root() == mth(kept)
 
@@ -182,6 +187,62 @@ def test_an_append_and_what_comes_after_it_are_one_transaction(database: None) -
             ledger.append("KEY_ROTATED", "default", {}, NOW)
             1 / 0  # noqa: B018
     assert [json.loads(leaf)["index"] for leaf in leaves()] == [0, 1]
+
+
+def test_an_event_at_the_end_is_the_last_of_its_act(database: None) -> None:
+    """It is there when the unit of work is committed, after all else of it and in the order of its like, and not otherwise."""
+
+    def enter(name: str) -> None:
+        ledger.append_at_end("KEY_ROTATED", "default", {"key": name}, NOW)
+
+    with unit_of_work():
+        enter("alone")
+    with unit_of_work() as here:
+        enter("first")
+        with unit_of_work():
+            enter("second")  # a unit of work inside another one has no end of its own
+        assert ledger.size() == 1
+        head = ledger_tables.LedgerHead(tree_size=1, at="2026-01-03", root=b"r", note="n")
+        here.add(head)  # its row comes before them too, as their time shows
+    with unit_of_work():
+        enter("third")
+        assert ledger.append("KEY_ROTATED", "default", {"key": "now"}, NOW) == 4
+        enter("last")
+    with unit_of_work():
+        enter("covered")
+        assert ledger.read_tail().tree.size == 7
+    with pytest.raises(ZeroDivisionError), unit_of_work():
+        enter("undone")
+        1 / 0  # noqa: B018
+    with unit_of_work():
+        pass  # what an undone unit of work had gathered is not the next one's
+    kept = [json.loads(leaf) for leaf in leaves()]
+    assert [one["body"]["key"] for one in kept] == [
+        "alone",
+        "first",
+        "second",
+        "third",
+        "now",
+        "last",
+        "covered",
+    ]
+    assert [one["index"] for one in kept] == list(range(7))
+    assert [one["time"][:10] for one in kept] == ["2026-01-02"] + ["2026-01-03"] * 6
+    with read_snapshot():
+        assert ledger.frontier(7).root() == mth(leaves())
+
+
+def test_what_cannot_be_appended_at_the_end_is_refused_at_once(database: None) -> None:
+    """Not at the end, where nobody would see why; and a read has no end at which it could be kept."""
+    with pytest.raises(InvalidInput, match="knows no event"), unit_of_work():
+        ledger.append_at_end("KEY_LOST", "default", {}, NOW)
+    with pytest.raises(InvalidInput, match="canonical JSON"), unit_of_work():
+        ledger.append_at_end("KEY_ROTATED", "default", {"key": float("nan")}, NOW)
+    with pytest.raises(RuntimeError, match="read_snapshot"), read_snapshot():
+        ledger.append_at_end("KEY_ROTATED", "default", {}, NOW)
+    with pytest.raises(RuntimeError, match="outside unit_of_work"):
+        ledger.append_at_end("KEY_ROTATED", "default", {}, NOW)
+    assert leaves() == []
 
 
 def test_an_entry_takes_its_turn_behind_a_head(database: None) -> None:
