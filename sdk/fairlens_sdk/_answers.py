@@ -11,12 +11,15 @@ from typing import Any
 from fairlens_sdk._gate import REFUSED_S
 from fairlens_sdk._transport import Answer
 
+MAX_WORDS = 500
+"""of a warning, so that a server cannot fill the caller's log"""
 DELIVERED, REJECTED, SPLIT, AGAIN = "delivered", "rejected", "split", "again"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`rejected` holds (index, errors) of events that the server will never take; `why` is a word for the log."""
+    """`rejected` holds (index, errors) of events that the server will never take; `why` is a word for the log; `doubts` holds
+    (n, words) of events that it took and warns of."""
 
     kind: str
     why: str = ""
@@ -24,6 +27,7 @@ class Verdict:
     rejected: list[tuple[int, Any]] = field(default_factory=list)
     blames_batch: bool = False
     """The server answered with a fault of its own: this batch may be what it stumbles over."""
+    doubts: list[tuple[int, str]] = field(default_factory=list)
 
 
 def judge(answer: Answer, count: int, now_s: float) -> Verdict:
@@ -68,7 +72,18 @@ def _success(answer: Answer, count: int) -> Verdict:
         index = one.get("index") if isinstance(one, dict) else None
         if isinstance(index, int) and 0 <= index < count:
             found[index] = one.get("errors")
-    return Verdict(DELIVERED, str(answer.status), rejected=sorted(found.items()))
+    return Verdict(DELIVERED, str(answer.status), rejected=sorted(found.items()), doubts=_doubts(data))
+
+
+def _doubts(data: Any) -> list[tuple[int, str]]:
+    """Of `warnings` and `undeclared`, late labels that were not joined, how many events and the words; of anything odd nothing."""
+    if not isinstance(data, dict):
+        return []
+    listed = data.get("warnings")
+    said = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    found = [(one.get("n_events"), f"{one.get('field')}: {one.get('message')}"[:MAX_WORDS]) for one in said]
+    found.append((data.get("undeclared"), "label: not among those that the model declares, and not joined"))
+    return [(n, words) for n, words in found if type(n) is int and n > 0]
 
 
 def _details(answer: Answer) -> Any:

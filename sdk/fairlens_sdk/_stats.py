@@ -38,6 +38,8 @@ class Stats:
     """Encoded and not yet delivered, in memory or on disk."""
     nulled: int
     """Values that JSON cannot carry, sent as null."""
+    warned: int = 0
+    """Of `sent`, those that the server warns of: a label that the model does not declare. Its words are in the log."""
     dropped: dict[str, int] = field(default_factory=dict)
     """By reason: never accepted `queue_full`, `invalid`, `closed`; lost `memory_full`, `spool_full`, `spool_corrupt`,
     `unserialisable`, `exit` (the process ended and no disk took them)."""
@@ -96,6 +98,7 @@ class Counters:
                 queued=queued,
                 waiting=waiting,
                 nulled=c["nulled"],
+                warned=c["warned"],
                 dropped=dict(self._dropped),
                 faults=dict(self._faults),
                 circuit=circuit,

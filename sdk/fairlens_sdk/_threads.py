@@ -31,6 +31,8 @@ from fairlens_sdk._wire import (
 
 logger = logging.getLogger("fairlens_sdk")
 ADOPT_EVERY_S = 30.0
+MOST_WORDS = 20
+"""warnings of the server that are logged, each once"""
 
 
 class Collector(threading.Thread):
@@ -126,6 +128,7 @@ class Courier(threading.Thread):
         }
         self._adopted_at: float | None = None
         self._looked = False
+        self._told: set[str] = set()
         self.settled = threading.Condition()
         """Notified after every parcel, for those who flush."""
         self.stopping = False
@@ -209,6 +212,11 @@ class Courier(threading.Thread):
                 self._counters.add("replayed", parcel.count - len(refused))
         if refused:
             self._rejected(parcel, refused)
+        for n, words in verdict.doubts:
+            self._counters.add("warned", n)
+            if words not in self._told and len(self._told) < MOST_WORDS:
+                self._told.add(words)
+                logger.warning("fairlens: the server warns of %d events: %s", n, words)
 
     def _again(self, parcel: Parcel, kind: str, why: str, at_least_s: float, blames: bool) -> None:
         before = self._gate.state

@@ -74,6 +74,32 @@ def test_every_event_arrives_once_in_effect(server: Server, connect: Connect, se
     assert (stats.replayed > 0) <= spool
 
 
+def test_what_the_server_warns_of_is_counted_and_logged_once(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Labels that the model does not declare, of events and late ones; an answer of another make is no fault."""
+
+    def answer(**data: Any) -> Do:
+        return Do(202, body=json.dumps({"status": "success", "data": data}).encode())
+
+    warned = answer(
+        rejected=[], warnings=[{"field": "label", "n_events": 2, "message": "counted as unfavourable"}]
+    )
+    late = answer(joined=1, undeclared=3)
+    odd = answer(warnings=["no", {"n_events": "2"}, {"n_events": -1}, {"n_events": True}], undeclared=None)
+    server.script = [warned, warned, late, odd, answer(warnings={"n_events": 1}), answer(warnings=None)]
+    client = connect(server)
+    with caplog.at_level(logging.WARNING, "fairlens_sdk"):
+        for _ in range(6):
+            client.log_prediction({"age": 1}, "maybe")
+            assert client.flush(timeout_s=60)
+    assert (client.stats().sent, client.stats().warned) == (6, 2 + 2 + 3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "fairlens: the server warns of 2 events: label: counted as unfavourable",
+        "fairlens: the server warns of 3 events: label: not among those that the model declares, and not joined",
+    ]
+
+
 def test_a_dead_server_is_asked_seldom_and_its_return_is_noticed(connect: Connect) -> None:
     """The circuit opens; nothing is lost; when the server is back everything arrives."""
     port = closed_port()
