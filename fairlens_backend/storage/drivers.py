@@ -37,12 +37,14 @@ def begin(driver: Any) -> None:
     Raises
     ------
     sqlite3.OperationalError : another writer holds the lock for longer than the busy timeout
+    psycopg.Error : none is open; what came next would commit itself
     """
     if isinstance(driver, sqlite3.Connection):
         driver.execute("BEGIN IMMEDIATE")
-    else:
-        # Where it fails psycopg sends its own before the first statement, and tells why.
-        driver.pgconn.exec_(b"BEGIN")
+        return
+    begun = driver.pgconn.exec_(b"BEGIN")
+    if _is_error(begun):
+        raise _error(begun)
 
 
 def first_value(driver: Any, statement: bytes, values: Sequence[int | str | bytes | None]) -> bytes | None:

@@ -109,7 +109,8 @@ def append_at_end(event_type: str, tenant: str, body: Mapping[str, Any], now: da
     InvalidInput : an unknown type, or a body without canonical JSON
     """
     _check(event_type)
-    at_end(_append_all).append(_Spelled(event_type, tenant, body, canonical_json(body), timestamp(now)))
+    event = _Spelled(event_type, tenant, body, canonical_json(body), timestamp(now))
+    at_end(_append_all).append(event)
 
 
 def append(event_type: str, tenant: str, body: Mapping[str, Any], now: datetime) -> int:

@@ -152,17 +152,30 @@ def at_end(act: Callable[[list[Any]], object]) -> list[Any]:
 
     Raises
     ------
-    RuntimeError : outside a unit of work, or inside a `read_snapshot`; a programming mistake
+    RuntimeError : outside a unit of work, inside a `read_snapshot`, or inside a savepoint, which can be undone while its unit of
+        work goes on; a programming mistake
     """
     session = _current()
     if session.reads_only:
         raise RuntimeError("a read_snapshot() has nothing to do at its end: take a unit of work")
+    if session.in_nested_transaction():
+        raise RuntimeError(
+            "what waits for the unit of work's end would outlive its savepoint: wait outside of it"
+        )
     return session.last_acts.setdefault(act, [])
 
 
 def not_at_end(act: Callable[[list[Any]], object]) -> list[Any]:
-    """What `at_end` has gathered for `act` so far, which is taken back: the caller does it now."""
-    return _current().last_acts.pop(act, [])
+    """What `at_end` has gathered for `act` so far, which is taken back: the caller does it now.
+
+    Raises
+    ------
+    RuntimeError : there is something, and this is inside a savepoint, which could undo it; a programming mistake
+    """
+    session = _current()
+    if session.last_acts and session.in_nested_transaction():
+        raise RuntimeError("what waits for the unit of work's end cannot be done inside a savepoint")
+    return session.last_acts.pop(act, [])
 
 
 def _finish(session: _Session) -> None:
@@ -172,7 +185,8 @@ def _finish(session: _Session) -> None:
         act(what)
     if session.in_transaction():
         session.commit()
-    elif session.pooled is not None and drivers.is_open(session.pooled.driver_connection):
+    # Still open where the session had nothing to say to the database: its transaction never joined the driver's.
+    if session.pooled is not None and drivers.is_open(session.pooled.driver_connection):
         drivers.commit(session.pooled.driver_connection)
 
 
@@ -222,10 +236,12 @@ def driver_connection(*, begin: bool = True) -> Any:
     """
     session = _current()
     if session.in_transaction():
-        return session.connection().connection.driver_connection  # a savepoint under way is begun with this
-    if session.pooled is None:
-        session.pooled = cast(Engine, session.bind).raw_connection()
-    driver = session.pooled.driver_connection
+        driver = session.connection().connection.driver_connection  # a savepoint under way is begun with this
+    else:
+        if session.pooled is None:
+            session.pooled = cast(Engine, session.bind).raw_connection()
+        driver = session.pooled.driver_connection
+    # Of a session that has said nothing yet neither has psycopg: it sends BEGIN with the first statement that goes through it.
     if begin and not drivers.is_open(driver):
         drivers.begin(driver)
     return driver

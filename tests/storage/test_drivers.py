@@ -83,6 +83,15 @@ def test_what_the_end_of_a_transaction_finds_is_the_servers_error(postgresql: No
         here.execute(text("DROP TABLE scratch"))
 
 
+def test_a_transaction_that_was_not_begun_is_an_error(postgresql: None) -> None:
+    """What came next would commit itself, whatever became of the rest of its act."""
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction, match="aborted"), unit_of_work():
+        driver = session.driver_connection()
+        with suppress(psycopg.errors.DivisionByZero):
+            driver.execute("SELECT 1 / 0")
+        drivers.begin(driver)
+
+
 def test_a_connection_lost_under_way_is_unavailable(postgresql: None) -> None:
     """The server ends it between two statements: nothing was stored, and the next unit of work has another one."""
     with pytest.raises(Unavailable), unit_of_work():

@@ -11,6 +11,7 @@ import rfc8785
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from fairlens_backend import config
 from fairlens_backend.core import merkle
@@ -33,6 +34,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 def add(number: int = 0, *, now: datetime = NOW, tenant: str = "acme", **body: Any) -> int:
     with unit_of_work():
         return ledger.append("MODEL_REGISTERED", tenant, {"number": number, **body}, now)
+
+
+def a_head() -> ledger_tables.LedgerHead:
+    return ledger_tables.LedgerHead(tree_size=1, at="2026-01-03", root=b"r", note="n")
 
 
 def leaves() -> list[bytes]:
@@ -171,7 +176,7 @@ def test_an_append_and_what_comes_after_it_are_one_transaction(database: None) -
     for fails in (False, True):
         with suppress(ZeroDivisionError), unit_of_work() as here:
             assert ledger.append("KEY_ROTATED", "default", {}, NOW) == int(fails)
-            here.add(ledger_tables.LedgerHead(tree_size=1, at="2026-01-03", root=b"r", note="n"))
+            here.add(a_head())
             if fails:
                 assert ledger.size() == 2
                 1 / 0  # noqa: B018
@@ -189,6 +194,39 @@ def test_an_append_and_what_comes_after_it_are_one_transaction(database: None) -
     assert [json.loads(leaf)["index"] for leaf in leaves()] == [0, 1]
 
 
+def test_an_append_joins_what_a_session_has_not_yet_said(database: None) -> None:
+    """Rows that wait in a session, or nothing at all: the entry is in one transaction with what comes after it, and is undone with it."""
+    for begins in (lambda here: here.add(a_head()), lambda here: here.connection()):
+        add()
+        size = len(leaves())
+        with pytest.raises(ZeroDivisionError), unit_of_work() as here:
+            begins(here)
+            ledger.append("KEY_ROTATED", "default", {}, NOW)
+            1 / 0  # noqa: B018
+        assert len(leaves()) == size
+    with read_snapshot():
+        assert not ledger_heads.between(0, 9, 9)
+
+
+def test_an_append_is_kept_though_a_session_has_nothing_to_say(database: None) -> None:
+    """A savepoint in which nothing happens, and a row that is taken back: the entry that came before is committed all the same."""
+
+    def empty_savepoint(here: Session) -> None:
+        with here.begin_nested():
+            pass
+
+    def taken_back(here: Session) -> None:
+        row = a_head()
+        here.add(row)
+        here.expunge(row)
+
+    for size, silent in enumerate((empty_savepoint, taken_back), 1):
+        with unit_of_work() as here:
+            ledger.append("KEY_ROTATED", "default", {}, NOW)
+            silent(here)
+        assert len(leaves()) == size
+
+
 def test_an_event_at_the_end_is_the_last_of_its_act(database: None) -> None:
     """It is there when the unit of work is committed, after all else of it and in the order of its like, and not otherwise."""
 
@@ -202,8 +240,7 @@ def test_an_event_at_the_end_is_the_last_of_its_act(database: None) -> None:
         with unit_of_work():
             enter("second")  # a unit of work inside another one has no end of its own
         assert ledger.size() == 1
-        head = ledger_tables.LedgerHead(tree_size=1, at="2026-01-03", root=b"r", note="n")
-        here.add(head)  # its row comes before them too, as their time shows
+        here.add(a_head())  # its row comes before them too, as their time shows
     with unit_of_work():
         enter("third")
         assert ledger.append("KEY_ROTATED", "default", {"key": "now"}, NOW) == 4
@@ -243,6 +280,20 @@ def test_what_cannot_be_appended_at_the_end_is_refused_at_once(database: None) -
     with pytest.raises(RuntimeError, match="outside unit_of_work"):
         ledger.append_at_end("KEY_ROTATED", "default", {}, NOW)
     assert leaves() == []
+    with unit_of_work(), suppress(InvalidInput):
+        ledger.append_at_end("KEY_ROTATED", "default", {"key": float("nan")}, NOW)
+    assert leaves() == []
+
+
+def test_no_event_waits_across_the_edge_of_a_savepoint(database: None) -> None:
+    """One from inside would outlive what it records, one from outside would go with what it has nothing to do with."""
+    with unit_of_work() as here:
+        with pytest.raises(RuntimeError, match="outlive its savepoint"), here.begin_nested():
+            ledger.append_at_end("KEY_ROTATED", "default", {"key": "inside"}, NOW)
+        ledger.append_at_end("KEY_ROTATED", "default", {"key": "outside"}, NOW)
+        with pytest.raises(RuntimeError, match="inside a savepoint"), here.begin_nested():
+            ledger.append("KEY_ROTATED", "default", {"key": "now"}, NOW)
+    assert [json.loads(leaf)["body"]["key"] for leaf in leaves()] == ["outside"]
 
 
 def test_an_entry_takes_its_turn_behind_a_head(database: None) -> None:
