@@ -22,8 +22,8 @@ from reportlab.platypus import (
     Spacer,
 )
 from reportlab.platypus import Table as PdfTable
-from reportlab.platypus.tableofcontents import TableOfContents
 
+from fairlens_backend.report_rendering.pdf_contents import PAGE, Contents
 from fairlens_backend.report_rendering.pdf_plots import drawing
 from fairlens_backend.report_rendering.pdf_styles import (
     BODY,
@@ -47,12 +47,7 @@ from fairlens_backend.report_rendering.pdf_styles import (
     TONES,
     WIDTH,
 )
-from fairlens_backend.report_rendering.pdf_text import (
-    REGULAR,
-    printable,
-    register_fonts,
-    spells_out,
-)
+from fairlens_backend.report_rendering.pdf_text import REGULAR, printable, register_fonts, spells_out
 from fairlens_backend.report_sections._blocks import (
     Block,
     Bullets,
@@ -76,15 +71,18 @@ def pdf_document(document: Mapping[str, Any], sections: Sequence[Section], sha25
     """
     register_fonts()
     file = io.BytesIO()
-    made = _Document(file, document, sha256)
-    made.multiBuild(list(_story(document, sections, sha256)))
+    contents = Contents(levelStyles=[TOC], dotsMinLevel=0, rightColumnWidth=30)
+    made = _Document(file, document, sha256, contents)
+    made.multiBuild(list(_story(document, sections, sha256, contents)))
     return file.getvalue()
 
 
 class _Document(BaseDocTemplate):  # type: ignore[misc]
     """Numbers its pages, and tells the contents and the outline where each section begins."""
 
-    def __init__(self, file: io.BytesIO, document: Mapping[str, Any], sha256: str) -> None:
+    def __init__(
+        self, file: io.BytesIO, document: Mapping[str, Any], sha256: str, contents: Contents
+    ) -> None:
         super().__init__(
             file,
             pagesize=A4,
@@ -104,7 +102,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
         )
         self.told = document
         self.sha256 = sha256
-        self.pages = 0
+        self.contents = contents
         frame = Frame(
             MARGIN, self.bottomMargin, WIDTH, A4[1] - self.topMargin - self.bottomMargin, 0, 0, 0, 0
         )
@@ -122,8 +120,8 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
             self.notify("TOCEntry", (0, escape(text), self.page, key))
 
     def afterPage(self) -> None:  # noqa: N802
-        """Remember how many pages there were: the next pass prints it."""
-        self.pages = max(self.pages, self.page)
+        """Count the page: the next pass prints how many there are."""
+        self.notify(PAGE, self.page)
 
     def _footer(self, canvas: Any, doc: Any) -> None:
         canvas.saveState()
@@ -138,11 +136,13 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
             printable(f"{self.told['title']} · {self.told['start_date']} to {self.told['end_date']}")[:110],
         )
         canvas.drawString(MARGIN, 8.3 * mm, f"{self.told['document_id']} · SHA-256 of the data {self.sha256}")
-        canvas.drawRightString(A4[0] - MARGIN, 11.5 * mm, f"Page {doc.page} of {max(self.pages, doc.page)}")
+        canvas.drawRightString(A4[0] - MARGIN, 11.5 * mm, f"Page {doc.page} of {self.contents.pages}")
         canvas.restoreState()
 
 
-def _story(document: Mapping[str, Any], sections: Sequence[Section], sha256: str) -> Iterator[Any]:
+def _story(
+    document: Mapping[str, Any], sections: Sequence[Section], sha256: str, contents: Contents
+) -> Iterator[Any]:
     yield Paragraph(_text(document["title"]), TITLE)
     yield Paragraph(
         _text(
@@ -150,7 +150,6 @@ def _story(document: Mapping[str, Any], sections: Sequence[Section], sha256: str
         ),
         SUBTITLE,
     )
-    contents = TableOfContents(levelStyles=[TOC], dotsMinLevel=0, rightColumnWidth=30)
     yield Paragraph("Contents", H2)
     yield contents
     yield Paragraph(
