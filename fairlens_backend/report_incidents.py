@@ -1,11 +1,13 @@
 """What happened to a model in a range: verdicts of its audits, runs of alerting ones, alerts and their lives, mitigations."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from fairlens_backend.core.alerting import same_gap, worse_than
 from fairlens_backend.core.severity import SEVERITIES
+from fairlens_backend.report_basis import tile
 from fairlens_backend.storage import report_rows
 from fairlens_backend.storage.report_rows import AuditRow
 from fairlens_backend.telemetry import timestamp
@@ -31,6 +33,7 @@ def incidents(
     """Runs of alerting audits, and the alerts that were open in the range."""
     found = _runs(rows)
     alerts = [_alert(row) for row in report_rows.alerts_between(tenant, model, since, until)]
+    _tell_apart(alerts)
     return {
         "runs": found[:MAX_LISTED],
         "runs_total": len(found),
@@ -77,7 +80,7 @@ def _run(alerting: Sequence[AuditRow], cleared_by: AuditRow | None) -> dict[str,
         "first": timestamp(alerting[0].window_end),
         "last": timestamp(alerting[-1].window_end),
         "audits": len(alerting),
-        "decisions": sum(row.sample_size for row in alerting),
+        "decisions": _decisions(alerting),
         "worst": min((row.severity for row in alerting), key=_ORDER.__getitem__),
         "lowest_ratio": min(ratios) if ratios else None,
         "first_audit": alerting[0].audit_id,
@@ -86,6 +89,32 @@ def _run(alerting: Sequence[AuditRow], cleared_by: AuditRow | None) -> dict[str,
         "cleared_at": timestamp(cleared_by.window_end) if cleared_by else None,
         "cleared_by_seq": cleared_by.seq if cleared_by else None,
     }
+
+
+def _decisions(alerting: Sequence[AuditRow]) -> int:
+    """Decisions of the audits that share no time: windows overlap and are audited anew, and no decision counts twice."""
+    submitted = [row for row in alerting if row.window_start is None]
+    return sum(row.sample_size for row in (*tile(alerting), *submitted))
+
+
+def _tell_apart(alerts: list[dict[str, Any]]) -> None:
+    """Name for each alert that had no message of its own the metric whose message told of the same gap meanwhile."""
+    for one in alerts:
+        one["told_with"] = None if one["announced_at"] else _speaker(one, alerts)
+
+
+def _speaker(one: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]]) -> str | None:
+    for other in alerts:
+        together = _began_before_end(one, other) and _began_before_end(other, one)
+        same = other["attribute"] == one["attribute"] and same_gap(other["metric"]) == same_gap(one["metric"])
+        if other["announced_at"] and together and same and not worse_than(one["peak"], other["peak"]):
+            return str(other["metric"])
+    return None
+
+
+def _began_before_end(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Both times are spelled alike, so that their texts are in the order of the times."""
+    return other["resolved_at"] is None or one["first_opened_at"] <= other["resolved_at"]
 
 
 def _alert(row: Any) -> dict[str, Any]:

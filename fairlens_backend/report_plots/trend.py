@@ -101,18 +101,19 @@ def _breaks(breakpoints: Sequence[Mapping[str, Any]], x: Any) -> list[Shape]:
 
 
 def _band(middles: Sequence[tuple[float, Mapping[str, Any]]], y: Any) -> list[Shape]:
-    """The intervals as bars, and the line through neighbours: across a gap there is none."""
+    """The intervals as bars, and the line through neighbours: across a period without value or without audits there is none."""
     shapes: list[Shape] = []
     before: tuple[float, float] | None = None
+    until = None
     for at, point in middles:
         if point["value"] is None:
             before = None
             continue
         here = at, y(point["value"])
         shapes.append(Line(((at, y(point["lower"])), (at, y(point["upper"]))), "band"))
-        if before is not None:
+        if before is not None and point["start"] == until:
             shapes.append(Line((before, here), "line"))
-        before = here
+        before, until = here, point["time"]
     return shapes
 
 

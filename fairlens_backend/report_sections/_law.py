@@ -82,7 +82,7 @@ AI_ACT: Final = Instrument(
             "Article 72, post-market monitoring",
             "A documented system with which the provider actively and systematically collects, documents and analyses data on performance over the system's lifetime, to"
             " evaluate its continuous compliance, on the basis of a plan (paragraphs 1 to 3).",
-            "Continuous audits of the decisions in operation, from {first} to {last}, with alerts (section 7) and this report.",
+            "Recurring audits of the decisions in operation from {first} to {last}, with alerts (section 7) and this report.",
             "The plan; compliance with the other requirements; interaction with other AI systems; the reporting of serious incidents (Article 73).",
         ),
     ),

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from fairlens_backend.core.alerting import worse_than
+from fairlens_backend.core.severity import ALERTING, SEVERITIES, Severity
 from fairlens_backend.report_sections import _words as w
 from fairlens_backend.report_sections._blocks import (
     Block,
@@ -34,16 +36,45 @@ def build(report: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [
         Para(
             f"This report is about the decisions of the model {document['model_id']} from {days} (days in UTC, both included)."
-            f" It rests on {w.plural(scope['audits_used'], 'audit')} of FairLens that share no decisions and together hold"
-            f" {w.plural(scope['decisions'], 'decision')}, {_labelled(scope)}. Their count tables were added up and assessed as one; this sum is called R."
+            f" It rests on {_audits(scope['audits_used'])} {w.plural(scope['decisions'], 'decision')}, {_labelled(scope)}. {_sum(scope['audits_used'])}"
         ),
-        Callout(f"{severity}.", f"Over the whole range {w.SEVERITY_SENTENCE[severity]}.", _TONES[severity]),
+        _verdict(severity, report),
     ]
     findings = _findings(results)
     if findings:
         blocks += [Heading("What stands out"), Bullets(findings)]
     blocks += [Heading("Key figures"), _key_figures(results), *_over_time(report), *_limits(report)]
     return blocks
+
+
+def _audits(n: int) -> str:
+    return (
+        "1 audit of FairLens, which holds"
+        if n == 1
+        else f"{n:,} audits of FairLens that share no decisions and together hold"
+    )
+
+
+def _sum(n: int) -> str:
+    if n == 1:
+        return "Its count table was assessed again; it is called R."
+    return "Their count tables were added up and assessed as one; this sum is called R."
+
+
+def _verdict(severity: Severity, report: Mapping[str, Any]) -> Callout:
+    """The verdict of the sum, and that single audits were worse: a bad week must not drown in a quarter."""
+    text, tone = f"Over the whole range {w.SEVERITY_SENTENCE[severity]}.", _TONES[severity]
+    counted = report["audits"]["by_severity"]
+    worse = [one for one in SEVERITIES if one in ALERTING and counted[one] and worse_than(one, severity)]
+    if worse:
+        told = w.listed([f"{counted[one]:,} {one}" for one in worse])
+        runs, total = report["incidents"]["runs"], report["audits"]["total"]
+        goes_on = len(runs) == report["incidents"]["runs_total"] and runs[-1]["cleared_at"] is None
+        text += f" Parts of it are worse: of its {w.plural(total, 'audit')} {told} by themselves" + (
+            ", and the last incident had not cleared when the range ended." if goes_on else "."
+        )
+        tone = "bad" if goes_on else "plain" if tone == "good" else tone
+    return Callout(f"{severity}.", text, tone)
 
 
 def _labelled(scope: Mapping[str, Any]) -> str:
@@ -71,7 +102,7 @@ def _findings(results: Mapping[str, Any]) -> list[str]:
         if severity == "UNKNOWN":
             return results["sentences"][:_FINDINGS]
         return [
-            "No difference between groups is beyond a limit by more than chance explains.",
+            "Over the whole range no difference between groups is beyond a limit by more than chance explains.",
             *results["sentences"][:2],
         ]
     more = len(chosen) - _FINDINGS
@@ -111,7 +142,9 @@ def _over_time(report: Mapping[str, Any]) -> Iterator[Block]:
     audits, incidents = report["audits"], report["incidents"]
     counted = [f"{w.plural(n, 'audit')} {severity}" for severity, n in audits["by_severity"].items() if n]
     text = (
-        f"By themselves the {w.plural(audits['total'], 'audit')} of the range came to: {w.listed(counted)}."
+        f"The only audit of the range came to {counted[0].removeprefix('1 audit ')}."
+        if audits["total"] == 1
+        else f"By themselves the {w.plural(audits['total'], 'audit')} of the range came to: {w.listed(counted)}."
     )
     runs = incidents["runs_total"]
     text += (
@@ -127,7 +160,7 @@ def _over_time(report: Mapping[str, Any]) -> Iterator[Block]:
         text += (
             f" The clearest change for the worse is in the {w.metric_name(series['metric'])} of {series['attribute']}: about"
             f" {w.moment(one['time'])} its level went from {w.number(one['mean_before'], 2)} to {w.number(one['mean_after'], 2)}"
-            " (section 5, with intervals of each period)."
+            " (a breakpoint, found afterwards and without a test; section 5 has the interval of each period)."
         )
     yield Heading("Over time")
     yield Para(text)

@@ -64,7 +64,7 @@ def _runs(incidents: Mapping[str, Any]) -> Iterator[Block]:
     )
     more = incidents["runs_total"] - len(rows)
     notes = [
-        "Times are ends of windows. The lowest ratio is the disparate impact ratio as the record has it, picked among several audits and therefore without an interval;"
+        "Times are ends of windows. Decisions are counted once: where windows overlap or were audited anew, those of the windows that share no time. The lowest ratio is the disparate impact ratio as the record has it, picked among several audits and therefore without an interval;"
         " the worst audits stand with intervals in section 3. Source: the records with the numbers in the last column."
     ]
     if more > 0:
@@ -96,7 +96,7 @@ def _alerts(incidents: Mapping[str, Any]) -> Iterator[Block]:
             w.short_moment(one["first_opened_at"]),
             f"{one['state']}\n{w.short_moment(one['resolved_at'])}" if one["resolved_at"] else one["state"],
             w.count(one["breaches"]),
-            w.short_moment(one["announced_at"]) if one["announced_at"] else "nobody was told",
+            _told(one),
         ]
         for one in alerts[:_SHOWN]
     ]
@@ -106,8 +106,15 @@ def _alerts(incidents: Mapping[str, Any]) -> Iterator[Block]:
         Column("First message (UTC)", 1.2),
     )  # fmt: skip
     notes = [
-        "Breaches are observations beyond the limit. Source: the table of alerts, which is kept beside the ledger and can change; the records can not."
+        "Breaches are observations beyond the limit. Of metrics that restate one gap one speaks for all: its message told of the others. Source: the table of alerts, which is kept beside the ledger and can change; the records can not."
     ]
     if more > 0:
         notes.append(f"{w.sentence_case(w.plural(more, 'later alert'))} in the JSON form.")
     yield Table("Alerts", columns, rows, notes)
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    """When its first message was put out, or whose message told of it."""
+    if one["announced_at"]:
+        return w.short_moment(one["announced_at"])
+    return f"with {w.metric_name(one['told_with'])}" if one["told_with"] else "nobody was told"
