@@ -322,6 +322,21 @@ def test_tokens_of_a_deleted_user_stop_also_when_the_name_is_given_again() -> No
             make_user()
 
 
+def test_the_number_of_a_deleted_user_is_nobody_elses() -> None:
+    """The ledger names people by it alone, so what one person did would be told of the next."""
+    numbers = []
+    for name in ("eve", "eve", "bob", "carl"):
+        make_user(name)
+        with read_snapshot():
+            user = users.find_user(name)
+            assert user is not None
+            numbers.append(user.id)
+        if name == "bob":  # is kept: a number above that of the last one who went is free
+            continue
+        account_manager.delete_user("admin", "default", name, NOW)
+    assert numbers == sorted(set(numbers))
+
+
 def test_a_changed_role_stops_access_tokens_and_refresh_gives_the_new_role() -> None:
     """A right that was taken away is gone at the next call, not when the token expires."""
     make_user(role="auditor")

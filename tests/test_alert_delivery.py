@@ -338,6 +338,19 @@ def test_what_waits_for_a_deleted_route_is_a_dead_letter(receiver: Receiver) -> 
         assert dead["target"] == f"route:{number}"
 
 
+def test_what_waits_for_a_deleted_route_never_goes_to_a_new_one(receiver: Receiver) -> None:
+    """A route that is made afterwards has a number of its own: messages, dead letters and the ledger name routes by it."""
+    with running_receiver() as other, running_receiver() as third:
+        gone = route(other.url)
+        alarm()
+        alert_router.delete_route(TENANT, gone, "ann")
+        made = route(third.url)
+        assert made > gone
+        assert deliver_due(NOW)["dead"] == 1 and other.received == third.received == []
+        alert_router.delete_route(TENANT, made, "ann")
+        assert route(third.url) > made
+
+
 def test_a_message_that_cannot_be_made_holds_up_nobody(receiver: Receiver) -> None:
     """It is a dead letter at once, and those behind it go on."""
     alarm(2)

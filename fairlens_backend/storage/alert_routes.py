@@ -5,13 +5,14 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
+from fairlens_backend.storage import row_numbers
 from fairlens_backend.storage.alert_tables import AlertRoute
 from fairlens_backend.storage.session import current_session
 
 
 def add(**columns: Any) -> AlertRoute:
-    """A new route."""
-    made = AlertRoute(**columns)
+    """A new route, under a number that no other one had: messages and the ledger name routes by it."""
+    made = AlertRoute(id=row_numbers.fresh(AlertRoute), **columns)
     current_session().add(made)
     current_session().flush()
     return made
@@ -38,4 +39,7 @@ def page(tenant: str, limit: int, after: int = 0) -> list[AlertRoute]:
 def remove(tenant: str, route_id: int) -> bool:
     """Delete a route; whether it was there."""
     gone = delete(AlertRoute).where(AlertRoute.tenant == tenant, AlertRoute.id == route_id)
-    return bool(current_session().execute(gone).rowcount)  # type: ignore[attr-defined]
+    was_there = bool(current_session().execute(gone).rowcount)  # type: ignore[attr-defined]
+    if was_there:
+        row_numbers.note_deleted(AlertRoute, route_id)
+    return was_there

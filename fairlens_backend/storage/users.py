@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, updat
 from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.exc import IntegrityError
 
-from fairlens_backend.storage import driver_sql, session
+from fairlens_backend.storage import driver_sql, row_numbers, session
 from fairlens_backend.storage.detail_tables import TenantPrivacy
 from fairlens_backend.storage.event_tables import CountSeries
 from fairlens_backend.storage.tables import ApiKey, RefreshToken, RegisteredModel, User
@@ -38,6 +38,7 @@ def add_user(tenant: str, username: str, password_hash: str, role: str, now: dat
     """Insert a user; its id, or None when the name is taken."""
     here = session.current_session()
     user = User(
+        id=row_numbers.fresh(User),
         tenant=tenant,
         username=username,
         password_hash=password_hash,
@@ -82,8 +83,9 @@ def lock_admins(tenant: str) -> int:
 
 
 def delete_user(user: User) -> None:
-    """Delete a user with their refresh tokens."""
+    """Delete a user with their refresh tokens. Their number, which the ledger tells, is nobody else's afterwards."""
     here = session.current_session()
+    row_numbers.note_deleted(User, user.id)
     here.execute(delete(RefreshToken).where(RefreshToken.user_id == user.id))
     here.execute(delete(User).where(User.id == user.id))
 
