@@ -17,6 +17,11 @@ SEVERITY_SENTENCE: Final[Mapping[str, str]] = {
     "UNKNOWN": "the data allow no judgement; that is neither a pass nor a breach",
 }
 
+SIZES: Final = (
+    "n is the number of a group's decisions that the metric looks at: of metrics that need outcomes, those with one; section 4 has"
+    " how many of them each rate is a share of."
+)
+
 
 def metric_name(name: str) -> str:
     """A metric in words: "disparate impact ratio"."""

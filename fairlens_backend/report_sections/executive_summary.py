@@ -135,7 +135,7 @@ def _key_figures(results: Mapping[str, Any]) -> Table:
         Column("Attribute", 1.1), Column("Metric", 1.6), Column("Value", 0.85, "number"), Column("95 % interval", 1.7, "number"),
         Column("Limit", 1.1), Column("Compared", 2.3), Column("Finding", 1.3),
     )  # fmt: skip
-    return Table("Key figures of the range", columns, rows, (w.source("R"),), frozenset(strong))
+    return Table("Key figures of the range", columns, rows, (w.source("R", w.SIZES),), frozenset(strong))
 
 
 def _over_time(report: Mapping[str, Any]) -> Iterator[Block]:
