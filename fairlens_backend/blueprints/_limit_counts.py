@@ -26,6 +26,7 @@ class ProcessStorage(MemoryStorage):
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: str) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions, **options)
+        self.timer.cancel()  # its one sweep at the start would not wait for a count
         self._counting = threading.Lock()
         self._swept_at = time.time()
 
@@ -47,6 +48,16 @@ class ProcessStorage(MemoryStorage):
                 self.expirations[key] = now + expiry
             self.storage[key] += amount
             return self.storage[key]
+
+    def get(self, key: str) -> int:
+        """The count of a key; 0 when its window is over."""
+        with self._counting:
+            return self.storage.get(key, 0) if self.expirations.get(key, 0) > time.time() else 0
+
+    def clear(self, key: str) -> None:
+        """Forget a key."""
+        with self._counting:
+            self._drop([key])
 
     def _drop(self, keys: list[str]) -> None:
         for key in keys:

@@ -1,5 +1,6 @@
 """Counts of calls in a process: a window ends when it is over, what is over is dropped, and no thread is started."""
 
+import sys
 import threading
 import time
 
@@ -69,3 +70,33 @@ def test_threads_lose_no_count() -> None:
     for thread in threads:
         thread.join()
     assert storage.get("a") == 4000
+
+
+def test_a_sweep_meets_readers_and_none_of_them_fails(clock: Clock) -> None:
+    """What reads a count drops nothing under the hands of the thread that does, and sees none that is over."""
+    storage = ProcessStorage()
+    failed: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for i in range(20_000):
+                storage.get(f"address {i}")
+                storage.clear(f"address {i + 7}")
+        except RuntimeError as error:
+            failed.append(error)
+
+    for i in range(20_000):
+        storage.incr(f"address {i}", 30)
+    assert (storage.get("address 5"), storage.get("nobody")) == (1, 0)
+    clock.now += _limit_counts.SWEEP_EVERY_S
+    assert storage.get("address 5") == 0
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        reader = threading.Thread(target=read)
+        reader.start()
+        storage.incr("address 1", 30)
+        reader.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failed == [] and len(storage.storage) <= 1
