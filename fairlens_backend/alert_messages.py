@@ -147,6 +147,7 @@ def tell(payload: Mapping[str, Any]) -> Told:
     facts = [("Model", f"{clean(payload['model'])}, version {clean(payload['model_version'])}")]
     facts.append(("Groups", _groups(payload)))
     facts.append(("Value", _value(payload)))
+    facts.append(("Audit", _audited(payload)))
     facts.append(("Since", _since(payload)))
     if payload.get("reason"):
         facts.append(("Reason", clean(payload["reason"], 500)))
@@ -250,6 +251,13 @@ def _value(payload: Mapping[str, Any]) -> str:
     limit = f"{side}{'' if side.endswith('±') else ' '}{payload['threshold']:g}"
     name = str(payload["metric"]).replace("_", " ")
     return f"{name} {payload['value']:.3f} ({within}); the limit is {limit}"
+
+
+def _audited(payload: Mapping[str, Any]) -> str:
+    """Which decisions the value is of."""
+    start, end = payload["window_start"], _time(payload["window_end"])
+    window = f" from {_time(start).removesuffix(' UTC')} to {end}" if start else f", audited {end}"
+    return f"{payload['sample_size']:,} decision{'' if payload['sample_size'] == 1 else 's'}{window}"
 
 
 def _since(payload: Mapping[str, Any]) -> str:

@@ -40,10 +40,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a receiver said: its status and headers; a body is read for good manners only and not kept."""
+    """What a receiver said: its status, its headers and the beginning of its body, empty where that did not come in time."""
 
     status: int
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 class NoAnswer(OSError):
@@ -164,8 +165,7 @@ def post(
             if adapter.expired.is_set():
                 # http.client takes headers that were cut off for whole ones.
                 raise requests.ReadTimeout("the deadline cut the answer off")
-            _read_a_little(response)
-            return Answer(response.status_code, response.headers)
+            return Answer(response.status_code, response.headers, _read_a_little(response))
         except (requests.RequestException, HTTPError, OSError) as error:
             if adapter.expired.is_set() or isinstance(error, requests.Timeout):
                 problem = f"did not answer within {timeout_s:g} s"
@@ -244,11 +244,11 @@ class _PinnedAdapter(HTTPAdapter):
             return  # closed meanwhile
 
 
-def _read_a_little(response: requests.Response) -> None:
+def _read_a_little(response: requests.Response) -> bytes:
     try:
-        response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
+        return bytes(response.raw.read(MAX_ANSWER_BYTES, decode_content=False))
     except (requests.RequestException, HTTPError, OSError):
-        return  # the status has arrived, and it is what counts
+        return b""  # the status has arrived, and it is what counts
     finally:
         response.close()
 

@@ -15,6 +15,7 @@ one's own network. The rest of what is refused is in `outbound_http`.
 
 import hashlib
 import hmac
+import json
 import random
 import secrets
 import time
@@ -36,6 +37,7 @@ DELIVERY_HEADER = "X-FairLens-Delivery"
 USER_AGENT = "FairLens-Webhook/1"
 DIRECT_TRIES = 3
 DIRECT_WAIT_S = 30.0  # a caller who waits for the result is not kept longer than this between two tries
+MAX_PAUSE_S = 86400.0  # a receiver may ask for a day, not for ever: until then nothing goes to it
 RETRY_STATUS = frozenset({408, 425, 429})
 
 
@@ -165,6 +167,7 @@ def post_once(
     allow_private: bool | None = None,
     resolve: Resolver = resolve_name,
     ca_bundle: str | bool = True,
+    denial: Callable[[bytes], str | None] | None = None,
 ) -> Delivery:
     """Post bytes once to an address that a person typed in, and judge the answer as `send_webhook` does.
 
@@ -172,6 +175,7 @@ def post_once(
     ----------
     timeout_s, allow_private : those of the settings when None
     now : what a Retry-After that is a date is counted from
+    denial : what the body of a 2xx says instead of yes, or None; such an answer is `retry`
     """
     settings = config.current()
     private = settings.webhook_allow_private if allow_private is None else allow_private
@@ -187,7 +191,31 @@ def post_once(
         delivery = Delivery(message_id, "retry", str(error))
     else:
         delivery = _judge(message_id, answer.status, answer.headers, now)
+        denied = denial(answer.body) if denial and delivery.delivered else None
+        if denied:
+            delivery = replace(delivery, outcome="retry", reason=f"{delivery.reason}, and sent {denied}")
     return replace(delivery, elapsed_s=time.monotonic() - started)
+
+
+def denial_of(body: bytes) -> str | None:
+    """What Slack and PagerDuty never say beside a 2xx: a page, as a proxy or a login sends it, or JSON that denies.
+
+    Examples
+    --------
+    >>> denial_of(b"ok"), denial_of(b"<html>Log in</html>"), denial_of(b'{"ok": false, "error": "no_service"}')
+    (None, 'a page of HTML', 'an error')
+    """
+    text = body.strip()
+    if text.startswith(b"<"):
+        return "a page of HTML"
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(said, dict):
+        return None
+    denied = said.get("ok") is False or said.get("status", "success") != "success"
+    return "an error" if denied or said.get("error") or said.get("errors") else None
 
 
 def _headers(body: bytes, secret: str, message_id: str, now: datetime) -> dict[str, str]:
@@ -213,15 +241,15 @@ def _judge(message_id: str, status: int, headers: Mapping[str, str], now: dateti
 
 
 def _retry_after_s(text: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for, written as a number or as a date (RFC 9110 section 10.2.3)."""
+    """Seconds that a Retry-After header asks for, written as a number or as a date (RFC 9110 section 10.2.3); at most a day."""
     if not text:
         return None
     if text.strip().isascii() and text.strip().isdigit():
-        return float(text)
+        return min(float(text), MAX_PAUSE_S)
     try:
         wanted = parsedate_to_datetime(text)
     except ValueError:
         return None
     if wanted.tzinfo is None:
         wanted = wanted.replace(tzinfo=UTC)
-    return max(0.0, (wanted - now).total_seconds())
+    return min(max(0.0, (wanted - now).total_seconds()), MAX_PAUSE_S)

@@ -24,6 +24,7 @@ class Receiver:
     port: int
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=lambda: [(200, {})])
     received: list[Received] = field(default_factory=list)
+    body: bytes = b"{}"
     on_receive: Callable[[Received, Any], None] | None = None
     """Called before the answer, with the request and its connection."""
 
@@ -52,9 +53,9 @@ def running_receiver(tls: Any = None) -> Iterator[Receiver]:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(place.body)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(place.body)
 
         def handle(self) -> None:
             with suppress(OSError):  # the sender hangs up, as some tests want

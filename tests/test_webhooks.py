@@ -105,12 +105,13 @@ def test_redirects_are_not_followed(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("120", 120.0), ("Fri, 02 Jan 2026 03:05:05 GMT", 60.0), ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0), ("soon", None), ("-5", None)],
+    [("120", 120.0), ("Fri, 02 Jan 2026 03:05:05 GMT", 60.0), ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0), ("soon", None), ("-5", None),
+     ("9999999999", 86400.0), ("9" * 400, 86400.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 86400.0)],
 )  # fmt: skip
 def test_retry_after_is_read_as_seconds_or_as_a_date(
     receiver: Receiver, header: str, seconds: float | None
 ) -> None:
-    """RFC 9110: a number of seconds or a date; anything else is as if it were not there."""
+    """RFC 9110: a number of seconds or a date, at most a day; anything else is as if it were not there."""
     receiver.script((503, {"Retry-After": header}))
     assert send_once().retry_after_s == seconds
 

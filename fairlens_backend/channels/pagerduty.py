@@ -13,7 +13,7 @@ from fairlens_backend import config
 from fairlens_backend.alert_messages import clean, cut, tell
 from fairlens_backend.channels._channel import EVERYTHING, Channel, Target
 from fairlens_backend.config import Settings
-from fairlens_backend.webhooks import Delivery, post_once
+from fairlens_backend.webhooks import Delivery, denial_of, post_once
 
 SEVERITIES: Final = {"CRITICAL": "critical", "HIGH": "error", "MEDIUM": "warning"}
 MAX_SUMMARY: Final = 1024
@@ -93,6 +93,7 @@ def _post(made: Mapping[str, Any], message_id: str, now: datetime) -> Delivery:
         {"Content-Type": "application/json", "User-Agent": "FairLens/1"},
         message_id=message_id,
         now=now,
+        denial=denial_of,
     )
 
 

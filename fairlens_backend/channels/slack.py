@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from fairlens_backend.alert_messages import cut, tell
 from fairlens_backend.channels._channel import EVERYTHING, Channel, Target
 from fairlens_backend.config import Settings
-from fairlens_backend.webhooks import Delivery, post_once
+from fairlens_backend.webhooks import Delivery, denial_of, post_once
 
 MAX_HEADER: Final = 150
 MAX_TEXT: Final = 3000
@@ -72,7 +72,7 @@ def deliver(target: Target, payload: Mapping[str, Any], message_id: str, now: da
     """Post the message."""
     body = json.dumps(message(payload, message_id)).encode()
     headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "FairLens/1"}
-    return post_once(target["url"], body, headers, message_id=message_id, now=now)
+    return post_once(target["url"], body, headers, message_id=message_id, now=now, denial=denial_of)
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

@@ -154,6 +154,25 @@ def test_what_an_answer_means(name: str, status: int, outcome: str, places: tupl
     assert delivery.retry_after_s == (77 if outcome == "retry" else None)
 
 
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [(b"ok", "delivered"), (b"", "delivered"), (b'{"status": "success", "message": "Event processed"}', "delivered"),
+     (b"<!doctype html><title>Log in</title>", "retry"), (b'{"ok": false, "error": "no_service"}', "retry"),
+     (b'{"status": "invalid event", "errors": ["payload"]}', "retry"), (b"[1]", "delivered")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["slack", "pagerduty"])
+def test_a_200_that_denies_is_no_delivery(
+    name: str, body: bytes, outcome: str, places: tuple[Receiver, Mailbox]
+) -> None:
+    """A proxy's page and an error in the body are not what the vendor says to a message that it took; it is tried again."""
+    places[0].script(200)
+    places[0].body = body
+    target = CHANNELS[name].default_target(config.current())
+    assert target is not None
+    delivery = CHANNELS[name].deliver(target, payload("opened"), "m-1", NOW)
+    assert (delivery.outcome, delivery.status_code) == (outcome, 200)
+
+
 def test_pagerduty_keeps_one_incident_an_alert(places: tuple[Receiver, Mailbox]) -> None:
     """Trigger, trigger, acknowledge, resolve, trigger: one dedup_key; severities map to the vendor's four."""
     service = PagerDuty(KEY)
@@ -243,8 +262,13 @@ def test_words_of_each_turn(settings: config.Settings) -> None:
         "Model": "loan_model, version v2",
         "Groups": "Female (500 decisions) compared with Male (480 decisions), of gender",
         "Value": "disparate impact ratio 0.500 (95% interval 0.362 to 0.688); the limit is at least 0.8",
+        "Audit": "980 decisions, audited 2026-01-02 06:00 UTC",
         "Since": "2026-01-02 03:04 UTC (3 h 20 min, 14 breaches)",
     }
+    window = {**alert()["figures"], "window_start": "2026-01-02T05:00:00.000000Z", "sample_size": 12_000}
+    assert dict(tell(payload("reminder", figures=window)).facts)["Audit"] == (
+        "12,000 decisions from 2026-01-02 05:00 to 2026-01-02 06:00 UTC"
+    )
     by_hand = compose("resolved", alert(), NOW, by="ann", reason="went back")
     assert tell(by_hand).headline == "Closed by ann: loan_model, gender"
     assert tell(by_hand).steps[0] == "A person closed it, not the figures: the next breach opens it again."
