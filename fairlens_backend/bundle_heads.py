@@ -47,6 +47,10 @@ class HeadCheck:
     _announced: list[tuple[VerifierKey, int]] = field(default_factory=list)
     _last_sizes: dict[VerifierKey, int] = field(default_factory=dict)
     _expected: dict[int, Checkpoint] = field(default_factory=dict)
+    _unproved: list[tuple[str, Sequence[Signature]]] = field(default_factory=list)
+    """earlier heads that are signed by none of the keys that were given: by a later one, perhaps, which the bundle leads to"""
+    _forked: Wrong | None = None
+    """what counts once these are known to be the ledger's"""
     _last_size: int = 0
     _unread: dict[str, int] = field(default_factory=dict)
     _spoke: set[str] = field(default_factory=set)
@@ -56,21 +60,19 @@ class HeadCheck:
 
         Raises
         ------
-        InvalidInput : an earlier head is none, or signed by none of these keys
+        InvalidInput : an earlier head is none, or of another ledger than these keys
         Wrong : two earlier heads contradict each other
         """
         self._trusted += keys
         for note in self.earlier:
             text, signatures = open_note(note)
-            if self._signer(text, signatures) is None:
-                raise InvalidInput(
-                    "The earlier head is not signed by the key that was given.",
-                    field="head",
-                    expected="a note signed by the ledger's key",
-                )
             one = parse_checkpoint(text)
+            if self._signer(text, signatures) is None:
+                if one.origin not in {key.name for key in self._trusted}:
+                    raise _not_signed()
+                self._unproved.append((text, signatures))
             if self._expected.setdefault(one.size, one).root != one.root:
-                raise Wrong(
+                self._fork(
                     f"The history was forked: two of the earlier heads are of {one.size} entries, and of different ones."
                 )
 
@@ -94,7 +96,7 @@ class HeadCheck:
         """
         earlier = self._expected.pop(fold.size, None)
         if earlier is not None and earlier.root != fold.root():
-            raise Wrong(
+            self._fork(
                 f"The history was forked: the first {earlier.size} entries are not those that the earlier head of"
                 f" {earlier.time or 'unknown time'} was signed for."
             )
@@ -166,13 +168,28 @@ class HeadCheck:
 
         Raises
         ------
-        Wrong : an earlier head had more entries
+        InvalidInput : an earlier head is signed by no key that is trusted by now
+        Wrong : an earlier head had more entries, or others
         """
-        longer = [one for one in self._expected.values() if one.size > size]
-        if longer:
-            raise Wrong(
-                f"The history was cut: an earlier head was signed for {longer[0].size} entries, here are {size}."
-            )
+        if any(self._signer(text, signatures) is None for text, signatures in self._unproved):
+            raise _not_signed()
+        if self._forked is not None:
+            raise self._forked
+        for one in self._expected.values():
+            if one.size > size and (one.time or "") > (self.last_time or ""):
+                raise Wrong(
+                    f"The history was cut, or the bundle is older than an earlier head: that was signed for {one.size} entries at"
+                    f" {one.time}, here are {size}, signed at {self.last_time}."
+                )
+            if one.size > size:
+                raise Wrong(
+                    f"The history was cut: an earlier head was signed for {one.size} entries, here are {size}."
+                )
+
+    def _fork(self, finding: str) -> None:
+        self._forked = self._forked or Wrong(finding)
+        if not self._unproved:
+            raise self._forked
 
     def _signer(self, text: str, signatures: Sequence[Signature]) -> VerifierKey | None:
         for key in self._trusted:
@@ -235,3 +252,11 @@ class HeadCheck:
 
     def _count(self, what: str) -> None:
         self._unread[what] = self._unread.get(what, 0) + 1
+
+
+def _not_signed() -> InvalidInput:
+    return InvalidInput(
+        "The earlier head is not signed by the key that was given, nor by one that the bundle leads to from it.",
+        field="head",
+        expected="a note signed by the ledger's key",
+    )

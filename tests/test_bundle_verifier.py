@@ -418,14 +418,40 @@ def test_a_witness_that_changed_its_key(bundle: Lines) -> None:
         assert "1 cosignatures of witness: give its key" in one_of_them.not_checked
 
 
-def test_a_history_that_was_cut(bundle: Lines, history: None) -> None:
-    """An earlier head of more entries than there are now shows that some are gone."""
-    audit(200)
+@pytest.mark.parametrize(("minute", "said"), [(200, "cut: "), (600, "cut, or the bundle is older than")])
+def test_a_history_that_was_cut(bundle: Lines, history: None, minute: float, said: str) -> None:
+    """An earlier head of more entries than there are now shows that some are gone; one signed after the bundle may only be newer."""
+    audit(minute)  # the bundle is of minute 500, and no time goes back
     with read_snapshot():
         newest = ledger_heads.newest()
         assert newest is not None
         note = newest.note
-    assert "The history was cut" in str(checked(bundle, heads=HeadCheck(earlier=[note])).finding)
+    assert f"The history was {said}" in str(checked(bundle, heads=HeadCheck(earlier=[note])).finding)
+
+
+def test_an_earlier_head_of_a_later_key(history: None) -> None:
+    """Who keeps the first key, and the head of each bundle, can compare them though the ledger's key was changed in between."""
+    first = key()
+    ledger_keeper.rotate_key("admin", at(90))
+    with read_snapshot():
+        kept, row = ledger_heads.newest(), ledger_heads.key_in_use()
+        assert kept is not None and row is not None
+        later = ledger_keeper._private_key(row)
+    lines = exported(earlier_sizes=[kept.tree_size])
+
+    def compared(note: str) -> Verdict:
+        return checked(lines, keys=[first], heads=HeadCheck(earlier=[note]))
+
+    def signed(size: int, private: Ed25519PrivateKey) -> str:
+        return sign_note(Checkpoint(first.name, size, bytes(32), kept.at).text, first.name, private)
+
+    same = compared(kept.note)
+    assert same.finding is None and not any("earlier head" in one for one in same.not_checked)
+    assert "The history was forked" in str(compared(signed(kept.tree_size, later)).finding)
+    assert "The history was cut" in str(compared(signed(999, later)).finding)
+    for size in (kept.tree_size, 999):
+        with pytest.raises(InvalidInput, match="not signed by the key"):
+            compared(signed(size, Ed25519PrivateKey.from_private_bytes(b"x" * 32)))
 
 
 def test_an_earlier_head_of_somebody_else_is_refused(bundle: Lines) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fairlens_backend import cli, ledger_keeper
-from fairlens_backend.storage import ledger_heads, migrate
+from fairlens_backend.storage import ledger, ledger_heads, migrate
 from fairlens_backend.storage.session import read_snapshot
 from tests.ledger_kit import at, audit, other
 
@@ -135,4 +135,10 @@ def test_an_export_of_nothing_leaves_no_file(
         == 2
     )
     assert "from must be before to" in capsys.readouterr().err
+    with read_snapshot():
+        entries = ledger.size()
+    assert export(tmp_path) == 2
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err
+    with read_snapshot():
+        assert ledger.size() == entries  # nobody was given what it would say was exported
     assert file.read_text() == "former" and not list(tmp_path.glob(".evidence*"))

@@ -89,6 +89,8 @@ def _size_of(path: Path) -> int:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that is there whole, under its name, or not at all."""
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder, a file was expected.", field="--output")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # mtime: the same bundle is the same file.
