@@ -247,9 +247,7 @@ def _alert_problems(settings: Settings) -> list[str]:
     if bool(settings.smtp_username) != bool(settings.smtp_password):
         problems.append("SMTP_USERNAME and SMTP_PASSWORD belong together; only one of them is set.")
     if settings.smtp_username and settings.smtp_security == "none":
-        problems.append(
-            "SMTP_SECURITY=none would send SMTP_PASSWORD in the clear; starttls or tls was expected."
-        )
+        problems.append("SMTP_SECURITY=none would send SMTP_PASSWORD in the clear; use starttls or tls.")
     for name in ("alert_email_to", "smtp_from"):
         for text in words(getattr(settings, name)):
             if not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(text)[1]):
@@ -260,15 +258,22 @@ def _alert_problems(settings: Settings) -> list[str]:
     for n, m in (("alert_open_breaches", "alert_open_windows"), ("alert_close_clear", "alert_close_windows")):
         if getattr(settings, n) > getattr(settings, m):
             problems.append(f"{n.upper()} is {getattr(settings, n)} of {m.upper()} {getattr(settings, m)}.")
-    if settings.alert_closing_margin >= 1:
-        problems.append(
-            f"ALERT_CLOSING_MARGIN is {settings.alert_closing_margin:g}, less than 1 was expected."
-        )
+    if (margin := settings.alert_closing_margin) >= 1:
+        problems.append(f"ALERT_CLOSING_MARGIN is {margin:g}, less than 1 was expected.")
     begun = [name for name in BEGINS if getattr(settings, name.lower())]
     if settings.production and begun and not settings.public_url:
         problems.append(f"{begun[0]} is set without PUBLIC_URL, so the links in alerts would lead nowhere.")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         problems.append(f"PUBLIC_URL is {settings.public_url!r}, https://… was expected.")
+    plain = not settings.production or settings.webhook_allow_private
+    for name in ("webhook_url", "alert_slack_url", "alert_pagerduty_url"):
+        text = getattr(settings, name).strip()
+        if text and not re.fullmatch(rf"http{'s?' if plain else 's'}://[^\s/?#@]+([/?#]\S*)?", text):
+            problems.append(
+                f"{name.upper()} is no address of the form https://host/path."
+            )  # not told: a secret
+    if not re.fullmatch("([A-Za-z0-9]{32})?", settings.alert_pagerduty_key.strip()):
+        problems.append("ALERT_PAGERDUTY_KEY is not of 32 letters and digits.")
     return problems
 
 
@@ -289,11 +294,7 @@ def _fault(name: str, value: str) -> str | None:
     least = MIN_SECRET_LENGTH if name == "JWT_SECRET" else MIN_PASSWORD_LENGTH
     if len(value) < least:
         return f"has {len(value)} characters, at least {least} are needed"
-    weak = [word for word in WEAK_WORDS if word in value.lower()]
-    if weak or len(set(value)) < 6:
-        return (
-            f"is easily guessed (it contains {weak[0]!r})"
-            if weak
-            else "is easily guessed (too few different characters)"
-        )
-    return None
+    weak = [f"it contains {word!r}" for word in WEAK_WORDS if word in value.lower()]
+    if len(set(value)) < 6:
+        weak.append("too few different characters")
+    return f"is easily guessed ({weak[0]})" if weak else None

@@ -36,6 +36,13 @@ def load(**given: str) -> config.Settings:
         ({"ALERT_CLOSING_MARGIN": "1"}, "ALERT_CLOSING_MARGIN is 1, less than 1"),
         ({**WEBHOOK, "ENVIRONMENT": "production"}, "WEBHOOK_URL is set without PUBLIC_URL"),
         ({"PUBLIC_URL": "fairlens.example"}, "PUBLIC_URL is 'fairlens.example'"),
+        ({"ALERT_SLACK_URL": "hooks.slack.example/T0"}, "ALERT_SLACK_URL is no address of the form https://host/path"),
+        ({"ALERT_SLACK_URL": "https://"}, "ALERT_SLACK_URL is no address"),
+        ({"ALERT_SLACK_URL": "https://user:word@hooks.example/x"}, "ALERT_SLACK_URL is no address"),
+        ({**WEBHOOK, "WEBHOOK_URL": "ftp://hooks.example/x"}, "WEBHOOK_URL is no address"),
+        ({**WEBHOOK, "WEBHOOK_URL": "http://hooks.example/x", "PUBLIC_URL": "https://f.example", "ENVIRONMENT": "production"}, "WEBHOOK_URL is no address"),
+        ({"ALERT_PAGERDUTY_KEY": "0" * 32, "ALERT_PAGERDUTY_URL": "events.pagerduty.com"}, "ALERT_PAGERDUTY_URL is no address"),
+        ({"ALERT_PAGERDUTY_KEY": "0123"}, "ALERT_PAGERDUTY_KEY is not of 32 letters and digits"),
     ],
 )  # fmt: skip
 def test_what_is_not_whole_stops_the_start(given: dict[str, str], says: str) -> None:
@@ -43,6 +50,18 @@ def test_what_is_not_whole_stops_the_start(given: dict[str, str], says: str) -> 
     with pytest.raises(ConfigurationError) as refused:
         load(**given)
     assert says in refused.value.message
+    assert "T0" not in refused.value.message and "word@" not in refused.value.message
+
+
+def test_addresses_of_every_form_start() -> None:
+    """With a port, a path, a question; an IPv6 address; plain http outside production."""
+    for url in (
+        "https://hooks.example",
+        "https://hooks.example:8443/a?b=c",
+        "http://[::1]:80/x",
+        "http://127.0.0.1:8/x",
+    ):
+        assert load(**{**WEBHOOK, "WEBHOOK_URL": url}).webhook_url == url
 
 
 def test_the_channels_of_the_settings() -> None:
