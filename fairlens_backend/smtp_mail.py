@@ -77,11 +77,14 @@ def send_mail(
             step = "the mail"
             refused = talk.send_message(mail, sender, list(recipients))
     except smtplib.SMTPRecipientsRefused as error:
-        codes = [code for code, _ in error.recipients.values()]
+        codes = [code if _is_refusal(code) else 450 for code, _ in error.recipients.values()]
         # Later may help where it would for any of them.
         code = min(codes) if codes else 550
         return Receipt(code, f"the mail server answered {code} to every recipient", len(codes))
     except smtplib.SMTPResponseException as error:
+        if not _is_refusal(error.smtp_code):
+            # smtplib gives −1 to words that are no answer; taken for a code it would be below every refusal.
+            raise NoAnswer(f"{server.host} answered to {step} what no mail server says") from None
         return Receipt(error.smtp_code, f"the mail server answered {error.smtp_code} to {step}")
     except _Unspeakable:
         return Receipt(
@@ -95,6 +98,11 @@ def send_mail(
         raise NoAnswer(f"{server.host} does not answer or broke off at {step}") from None
     said = "the mail server took it" + (f", but for {len(refused)} recipients" if refused else "")
     return Receipt(250, said, len(refused))
+
+
+def _is_refusal(code: int) -> bool:
+    """RFC 5321 section 4.2.1: 4yz may succeed later, 5yz will not; anything else was no refusal and no success either."""
+    return 400 <= code <= 599
 
 
 def _address(server: MailServer, resolve: Resolver) -> str:

@@ -1,7 +1,10 @@
 """Handing a mail in to a real mail server: TLS, logins, refusals, and hosts that may not be reached."""
 
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -95,6 +98,29 @@ def test_nobody_there(plain: Mailbox) -> None:
     server = MailServer("nowhere.invalid", 25, "none", "", "", True)
     with pytest.raises(NoAnswer, match="does not resolve"):
         send_mail(server, mail(), "a@b.c", ["d@e.f"], timeout_s=1, resolve=lambda _host, _port: [])
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"220 hello\r\n354 go on\r\n"],
+)
+def test_what_is_no_mail_server_took_no_mail(greeting: bytes) -> None:
+    """A web server or a shell at the port, or answers out of turn: an error and never a receipt."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            talk, _ = listener.accept()
+            with talk, suppress(OSError):
+                talk.sendall(greeting * 5)
+                while talk.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        place = Mailbox("localhost", listener.getsockname()[1])
+        with pytest.raises(NoAnswer):
+            hand_in(place)
+        thread.join()
 
 
 def test_a_private_mail_server_is_refused_where_it_must_be(plain: Mailbox) -> None:
