@@ -154,7 +154,11 @@ def _take(
             step.now, tenant=step.tenant, times_opened=1, breaches=0, **names, **step.facts(), **vars(life)
         )
     elif kind == "reopened":
-        alert.times_opened, alert.breaches, alert.announced_at = alert.times_opened + 1, 0, None
+        alert.times_opened, alert.breaches = alert.times_opened + 1, 0
+        if (
+            life.state != "silenced"
+        ):  # in silence it goes on speaking for the others of its gap, and says nothing
+            alert.announced_at = None
     for name, value in step.facts().items():
         setattr(alert, name, value)
     alert.breaches += recent[-1] == "breach"

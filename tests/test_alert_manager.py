@@ -221,6 +221,36 @@ def test_a_silenced_alert_is_silent_until_its_time() -> None:
     assert the_alert().state == "open"
 
 
+def test_what_comes_back_in_silence_stays_silent_until_its_time() -> None:
+    """Ended at 3:00 and back at 4:00, silenced until 11:00: not a word to anybody, for the others of its gap neither."""
+    observe(UNFAIR, 0)
+    silence(10, 1)
+    observe(FAIR, 2), observe(FAIR, 3)
+    before = len(told())
+    observe(UNFAIR, 4), alert_manager.remind_due(at(9))
+    back = the_alert()
+    assert (back.state, back.times_opened, back.silenced_until) == ("silenced", 2, at(11))
+    assert len(told()) == before
+    alert_manager.remind_due(at(11))
+    assert {one["kind"] for one in told()[before:]} == {"silence_over"} and the_alert().state == "open"
+
+
+def test_a_silence_is_over_for_what_ended_and_for_what_a_person_closed() -> None:
+    """After 11:00, or once somebody closed it, a breach speaks; the clock finds nothing due for ever."""
+    observe(UNFAIR, 0)
+    silence(10, 1)
+    observe(FAIR, 2), observe(FAIR, 3)
+    alert_manager.remind_due(at(11))
+    assert the_alert().silenced_until is None and alert_manager.remind_due(at(11)) == 0
+    observe(UNFAIR, 12)
+    assert the_alert().state == "open" and "reopened" in kinds()
+    silence(10, 13)
+    alert_actions.resolve(TENANT, the_alert().alert_id, "ann", "closed", at(14))
+    assert the_alert().silenced_until is None
+    observe(UNFAIR, 15)
+    assert the_alert().state == "open" and kinds().count("reopened") > 1
+
+
 def test_what_ends_in_silence_is_told_only_to_who_keeps_an_incident() -> None:
     """PagerDuty and the webhook hear of the end, people do not; a silence that is over then says nothing."""
     observe(UNFAIR, 0)

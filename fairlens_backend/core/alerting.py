@@ -173,6 +173,9 @@ def observe(
         again = life is not None and life.resolved_at is not None
         again = again and now - life.resolved_at <= timedelta(seconds=policy.reopen_s)  # type: ignore[union-attr, operator]
         opened = Life("open", severity, severity, now, remind_at=_later(now, policy.reminder_s))
+        if again and life is not None and life.silenced_until is not None and life.silenced_until > now:
+            # Somebody silenced it until then; that it was gone for an hour is no reason to wake them.
+            opened = silence(opened, life.silenced_until, now)
         return opened, ("reopened" if again else "opened",)
     if newest == "breach":
         if worse_than(severity, life.peak):
@@ -218,14 +221,14 @@ def silence(life: Life, until: datetime, now: datetime) -> Life:
 
 
 def resolve(life: Life, now: datetime) -> Life:
-    """A person ends it.
+    """A person ends it, and a silence with it.
 
     Raises
     ------
     Conflict : it is resolved already
     """
     _need_alive(life, "resolved")
-    return _ended(life, now)
+    return replace(_ended(life, now), silenced_until=None)
 
 
 def reopen(life: Life, policy: AlertPolicy, now: datetime) -> Life:
@@ -241,7 +244,9 @@ def reopen(life: Life, policy: AlertPolicy, now: datetime) -> Life:
 
 
 def pass_time(life: Life, policy: AlertPolicy, now: datetime) -> Step:
-    """What is due by the clock alone: the end of a silence, or a reminder."""
+    """What is due by the clock alone: the end of a silence, or a reminder. Of a resolved alert a silence ends without a word."""
+    if not life.alive and life.silenced_until is not None and life.silenced_until <= now:
+        return replace(life, silenced_until=None), ()
     if life.state == "silenced" and life.silenced_until is not None and life.silenced_until <= now:
         spoken = replace(life, state="open", silenced_until=None, remind_at=_later(now, policy.reminder_s))
         return spoken, ("silence_over",)
@@ -251,7 +256,7 @@ def pass_time(life: Life, policy: AlertPolicy, now: datetime) -> Step:
 
 
 def _ended(life: Life, now: datetime) -> Life:
-    return replace(life, state="resolved", silenced_until=None, remind_at=None, resolved_at=now)
+    return replace(life, state="resolved", remind_at=None, resolved_at=now)
 
 
 def _later(now: datetime, seconds: float) -> datetime | None:
