@@ -50,6 +50,7 @@ def export(
     *,
     by: str | None = None,
     earlier_sizes: Iterable[int] = (),
+    known_key: VerifierKey | None = None,
 ) -> dict[str, Any]:
     """Record the export in the ledger and write its bundle.
 
@@ -59,6 +60,8 @@ def export(
     write : takes the file's bytes, piece by piece
     by : name of the account that exports; the ledger keeps its number
     earlier_sizes : sizes of heads that the reader has: the bundle shows the tree at these too, so that they can be compared
+    known_key : the ledger's key that the reader has; where it was changed before the first audit that is shown, the bundle also
+        shows how, so that the reader can follow. None: they have the key of that time
 
     Returns
     -------
@@ -66,7 +69,7 @@ def export(
 
     Raises
     ------
-    InvalidInput : the range is empty
+    InvalidInput : the range is empty, or `known_key` never was a key of this ledger
     NotFound : no audit of this model was ever completed, or nobody has the name `by`
     """
     until = min(until, now)  # what is not over yet may still get audits
@@ -83,6 +86,7 @@ def export(
         if last is None:
             raise NotFound(f"The ledger has no audit of the model {model!r:.110}.", model=model[:100])
         key = ledger_keeper.ensure_key(now)
+        led_from = None if known_key is None else _given_up(known_key)
         header = Header(
             FORMAT_VERSION,
             key.name,
@@ -102,11 +106,12 @@ def export(
     with read_snapshot():
         before = ledger_search.last_about(AUDIT, model, tenant, before=header.since)
         shown = [*([before.index] if before else []), *shown]
-        rotations = _rotations((shown or [closing])[0])
+        first = (shown or [closing])[0]
+        rotations = _rotations(first if led_from is None else min(first, led_from))
         wanted = sorted({*shown, *rotations, closing})
         file = _File(write)
         file.line(header_line(header))
-        _write_entries(file, wanted, _heads(wanted[0], size, rotations), earlier_sizes)
+        _write_entries(file, wanted, _heads(first, size, rotations), earlier_sizes)
         file.line(end_line(file.lines, file.digest.digest()))
     telemetry.log("EVIDENCE_EXPORTED", tenant=tenant, model=model, audits=audits, tree_size=size)
     return {
@@ -183,6 +188,9 @@ def _heads(first: int, size: int, rotations: Iterable[int]) -> Iterator[LedgerHe
     attested = ledger_heads.attested()
     around = {index + 1 for index in rotations}
     shown_at = None
+    for before in sorted(one for one in around if one <= first):
+        for row_id, _, _ in ledger_heads.outline(before, before):
+            yield ledger_heads.by_id(row_id)
     for row_id, tree_size, at in ledger_heads.outline(first + 1, size):
         moment = ledger_keeper.moment(at)
         apart = shown_at is None or moment - shown_at >= HEADS_APART
@@ -200,6 +208,20 @@ def _rotations(first: int) -> list[int]:
 def _keys() -> Iterator[str]:
     for row in ledger_heads.all_keys():
         yield VerifierKey(row.name, bytes.fromhex(row.public_key)).text
+
+
+def _given_up(known: VerifierKey) -> int | None:
+    """The entry that names the key after this one; None for the key in use."""
+    keys = list(_keys())
+    if known.text not in keys:
+        raise InvalidInput(
+            f"The key {known.text!r:.200} never was one of this ledger.",
+            field="key",
+            got=known.text[:200],
+            expected="one of GET /v1/ledger/key",
+        )
+    later = ledger_heads.all_keys()[keys.index(known.text) + 1 :]
+    return later[0].first_size - 1 if later else None
 
 
 def _attestations(head_id: int) -> list[Attestation]:

@@ -202,7 +202,13 @@ class HeadCheck:
         if any((one.name, one.key_id) in names for one in signatures):
             return Wrong(f"{who} has a wrong signature: it or the signature was altered.")
         others = ", ".join(f"{one.name}+{one.key_id.hex()}" for one in signatures)
-        return Wrong(f"{who} is signed by no key that is trusted, but by {others}.")
+        finding = f"{who} is signed by no key that is trusted, but by {others}."
+        if not self.seen and any(one.name == self.origin for one in signatures):
+            finding += (
+                " Where the ledger's key was changed before these audits, `fairlens export-evidence --key` with the key that was given"
+                " writes a bundle that leads from it to that one."
+            )
+        return Wrong(finding)
 
     def _attested(self, one: Attestation, note: str, text: str, said: Checkpoint, place: str) -> None:
         stated = datetime.fromisoformat(said.time or "").astimezone(UTC)

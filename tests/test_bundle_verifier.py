@@ -22,6 +22,7 @@ from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.evidence_bundle import Attestation, end_line, head_line, leaf_line, split_leaf
 from fairlens_backend.storage import ledger, ledger_heads
 from fairlens_backend.storage.session import read_snapshot
+from tests import independent_verifier
 from tests.ledger_kit import at, audit, body_of, other
 
 Lines = list[bytes]
@@ -133,6 +134,29 @@ def test_a_new_key_is_followed(history: None) -> None:
     assert key() != old
     assert checked(lines, keys=[old]).finding is None
     assert checked(lines, keys=[key()]).finding is not None  # the heads before were signed by the old one
+
+
+def test_a_reader_of_an_older_key_is_led_to_that_of_the_range(history: None) -> None:
+    """The ledger's key was changed twice before the first audit that is shown; whoever has an older one asks for what leads from it."""
+    keys = [key()]
+    for minute in (120, 130):
+        audit(minute, seed=1)
+        keys.append(ledger_keeper.rotate_key("admin", at(minute + 1)))
+    for minute in (140, 150):
+        audit(minute, seed=2)
+    plain = checked(exported(145, 200), keys=keys[:1])
+    assert "signed by no key that is trusted" in str(plain.finding) and "--key" in str(plain.finding)
+    for n, known in enumerate(keys):
+        lines = exported(145, 200, known_key=known)
+        verdict = checked(lines, keys=[known])
+        assert verdict.finding is None and verdict.audits == 1
+        assert independent_verifier.verify(lines, known.text) is None
+        # The audit, the one before it, the export; and each change since, with a head of the old key and one of the new.
+        assert (verdict.entries, verdict.heads) == (3 + (2 - n), 3 + 2 * (2 - n))
+    assert len(exported(145, 200, known_key=keys[2])) == len(exported(145, 200))
+    stranger = VerifierKey(key().name, bytes(32))
+    with pytest.raises(InvalidInput, match="never was one of this ledger"):
+        exported(145, 200, known_key=stranger)
 
 
 def test_a_key_that_was_given_up_signs_no_more(history: None) -> None:

@@ -110,6 +110,29 @@ def test_files_that_are_not_there_or_damaged(
         assert str(path) in capsys.readouterr().err
 
 
+def test_an_export_for_the_reader_of_an_older_key(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the key that the reader has, in a file or as it is, the bundle leads from it to the key of its audits."""
+    keys, file = tmp_path / "key.txt", tmp_path / "evidence.jsonl"
+    keys.write_text(key + "\n")
+    ledger_keeper.rotate_key("admin", at(60))
+    audit(70, tenant="default", model="late")
+    late = ["export-evidence", "--model", "late", "--from", "2026-03-02", "--output", str(file)]
+    for given, wrong in (([], 1), (["--key", key], 0), (["--key", str(keys)], 0)):
+        assert cli.main([*late, *given]) == 0
+        assert cli.main(["verify", str(file), "--key", key]) == wrong
+    keys.write_text(f"{key}\n{key}\n")
+    for given, said in (
+        (str(keys), "2 lines"),
+        ("x", "is not a public key"),
+        (key[:-4] + "AAA=", "public key"),
+    ):
+        capsys.readouterr()
+        assert cli.main([*late, "--key", given]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_an_export_of_nothing_leaves_no_file(
     key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

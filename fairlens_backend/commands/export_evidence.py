@@ -11,10 +11,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from fairlens_backend.commands._console import PASSED, moment, write
 from fairlens_backend.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from fairlens_backend.core.signed_note import VerifierKey
 
 NAME = "export-evidence"
 HELP = "write a model's audits with their proofs into one file"
@@ -43,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a head that the reader kept from before: the bundle can then be compared with it; may be repeated",
     )
+    add(
+        "--key",
+        metavar="PUB",
+        help="the ledger's public key that the reader has, or a file with it: where it was changed since, the bundle leads from it to"
+        " the later ones",
+    )
     add("--by", metavar="USERNAME", help="who exports, for the ledger")
 
 
@@ -53,6 +62,7 @@ def run(wanted: argparse.Namespace) -> int:
     server_health.require_schema()
     now = telemetry.utc_now()
     sizes = [_size_of(path) for path in wanted.head]
+    key = None if wanted.key is None else _key(wanted.key)
     with _replacing(wanted.output) as file:
         done = bundle_exporter.export(
             wanted.tenant,
@@ -63,6 +73,7 @@ def run(wanted: argparse.Namespace) -> int:
             now,
             by=wanted.by,
             earlier_sizes=sizes,
+            known_key=key,
         )
     write(
         f"{wanted.output}: {done['audits']} audit{'' if done['audits'] == 1 else 's'} of {wanted.model} from {done['since']} to {done['until']},"
@@ -80,10 +91,41 @@ def read_head(path: Path, option: str) -> str:
         raise InvalidInput(f"{option}: {path} cannot be read ({error}).", field=option) from error
 
 
+def _key(given: str) -> "VerifierKey":
+    from fairlens_backend.core.signed_note import parse_key
+
+    texts = key_texts(given)
+    if len(texts) != 1:
+        raise InvalidInput(f"--key: {given} has {len(texts)} lines, one key was expected.", field="--key")
+    return parse_key(texts[0])
+
+
 def _size_of(path: Path) -> int:
     from fairlens_backend.core.signed_note import open_note, parse_checkpoint
 
     return parse_checkpoint(open_note(read_head(path, "--head"))[0]).size
+
+
+def key_texts(given: str) -> list[str]:
+    """The key itself, or those in a file of that name, one a line."""
+    path = Path(given)
+    try:
+        is_file = path.is_file()
+    except OSError:  # a key is no name that a file can have
+        is_file = False
+    if not is_file:
+        return [given]
+    return [
+        line for line in read_bytes(path, "--key").decode("utf-8", "replace").splitlines() if line.strip()
+    ]
+
+
+def read_bytes(path: Path, option: str) -> bytes:
+    """A file's content; `InvalidInput` names the option."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{option}: {path} cannot be read ({error.strerror}).", field=option) from error
 
 
 @contextmanager

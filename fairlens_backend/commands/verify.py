@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairlens_backend.commands._console import BREACHED, PASSED, Bar, write
-from fairlens_backend.commands.export_evidence import read_head
+from fairlens_backend.commands.export_evidence import key_texts, read_bytes, read_head
 from fairlens_backend.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def run(wanted: argparse.Namespace) -> int:
     from fairlens_backend.core.cosignature import parse_witness_key
     from fairlens_backend.core.signed_note import parse_key
 
-    keys = [parse_key(text) for given in wanted.key for text in _key_texts(given)]
+    keys = [parse_key(text) for given in wanted.key for text in key_texts(given)]
     heads = HeadCheck(
         earlier=[read_head(path, "--head") for path in wanted.head],
-        roots=_bytes(wanted.roots, "--roots") if wanted.roots else None,
+        roots=read_bytes(wanted.roots, "--roots") if wanted.roots else None,
         witnesses=[parse_witness_key(text) for text in wanted.witness],
     )
     bar = Bar()
@@ -133,22 +133,3 @@ def _plain(verdict: "Verdict") -> dict[str, Any]:
 
     header = None if verdict.header is None else msgspec.to_builtins(verdict.header)
     return {"ok": verdict.ok, **asdict(verdict), "header": header}
-
-
-def _key_texts(given: str) -> list[str]:
-    """The key itself, or those in a file of that name, one a line."""
-    path = Path(given)
-    try:
-        is_file = path.is_file()
-    except OSError:  # a key is no name that a file can have
-        is_file = False
-    if not is_file:
-        return [given]
-    return [line for line in _bytes(path, "--key").decode("utf-8", "replace").splitlines() if line.strip()]
-
-
-def _bytes(path: Path, option: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{option}: {path} cannot be read ({error.strerror}).", field=option) from error
