@@ -4,6 +4,7 @@ Lengths are in points, the origin is the upper left corner, y grows downward. A 
 the only sign of anything: what differs in colour differs also in shape, in dashes or in a label.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -149,6 +150,22 @@ def fitted(text: str, width: float, size: float = 7.0) -> str:
         return text
     tail = (most - 1) * 2 // 5
     return f"{text[: most - 1 - tail].rstrip()}…{text[-tail:].lstrip()}"
+
+
+def all_fitted(names: Sequence[str], width: float, size: float = 7.0) -> list[str]:
+    """Names as `fitted` shortens them; where several came out alike, what they all begin with is left out instead.
+
+    >>> all_fitted(["Country number 07 of the whole list", "Country number 21 of the whole list"], 90)
+    ['…07 of the whole list', '…21 of the whole list']
+    """
+    made = [fitted(name, width, size) for name in names]
+    for text in sorted({text for text in made if made.count(text) > 1}):
+        alike = [place for place, one in enumerate(made) if one == text]
+        first, last = min(names[place] for place in alike), max(names[place] for place in alike)
+        begin = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+        for place in alike:
+            made[place] = fitted(f"…{names[place][begin:]}", width, size)
+    return made
 
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fairlens_backend.report_plots._picture import Label, Line, Mark, Picture, Shape, fitted, nice_ticks
+from fairlens_backend.report_plots._picture import Label, Line, Mark, Picture, Shape, all_fitted, nice_ticks
 
 WIDTH: Final = 490.0
 ROW: Final = 13.0
@@ -40,8 +40,9 @@ def group_rates_picture(
         shapes.append(Line(((x(tick), TOP - 4), (x(tick), bottom)), "grid"))
         shapes.append(Label(x(tick), bottom + 9, f"{100 * tick:g} %", "tick", "middle"))
     shapes.append(Line(((NAMES, bottom), (right, bottom)), "axis"))
+    named = all_fitted([_name(one) for one in drawn], NAMES - 12)
     for place, one in enumerate(drawn):
-        shapes += _row(one, TOP + ROW * place + 6, x, reference)
+        shapes += _row(one, named[place], TOP + ROW * place + 6, x, reference)
     shapes += _legend(drawn, reference, height)
     title = f"Selection rates by {attribute}"
     told = [f"{_name(one)} {100 * _rate(one):.1f} %" for one in drawn if one["size"]]
@@ -71,14 +72,14 @@ def _kind(one: Mapping[str, Any], reference: str | None) -> str:
     return "reference" if _name(one) == reference else "point"
 
 
-def _row(one: Mapping[str, Any], y: float, x: Any, reference: str | None) -> list[Shape]:
+def _row(one: Mapping[str, Any], name: str, y: float, x: Any, reference: str | None) -> list[Shape]:
     kind = _kind(one, reference)
     right = WIDTH - NUMBERS
     shapes: list[Shape] = [
         Label(
             NAMES - 8,
             y + 2.4,
-            fitted(_name(one), NAMES - 12),
+            name,
             "strong" if kind == "reference" else "label",
             "end",
         )

@@ -11,6 +11,7 @@ from fairlens_backend.report_plots._picture import (
     Line,
     Picture,
     Shape,
+    all_fitted,
     fitted,
 )
 
@@ -45,13 +46,12 @@ def heat_map_picture(pair: tuple[str, str], slices: Sequence[Mapping[str, Any]])
         Label(NAMES - 6, TOP - 6, fitted(down, NAMES - 10), "strong", "end"),
         Label(NAMES, 10, across, "strong"),
     ]
-    for place, name in enumerate(columns):
-        shapes.append(
-            Label(NAMES + width * (place + 0.5), TOP - 6, fitted(name, width - 4), "label", "middle")
-        )
+    for place, name in enumerate(all_fitted(columns, width - 4)):
+        shapes.append(Label(NAMES + width * (place + 0.5), TOP - 6, name, "label", "middle"))
+    named = all_fitted(rows, NAMES - 10)
     for line, row in enumerate(rows):
         y = TOP + ROW * line
-        shapes.append(Label(NAMES - 6, y + ROW / 2 + 2, fitted(row, NAMES - 10), "label", "end"))
+        shapes.append(Label(NAMES - 6, y + ROW / 2 + 2, named[line], "label", "end"))
         for place, column in enumerate(columns):
             shapes += _cell(cells.get((row, column)), NAMES + width * place, y, width, low, high)
     shapes += _scale(low, high, height, any(one["status"] != "ok" for one in shown))

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fairlens_backend.core.inference.intervals import ratio_interval
 from fairlens_backend.report_plots import group_rates_picture, heat_map_picture
+from fairlens_backend.report_plots.heat_map import MAX_COLUMNS, MAX_ROWS
 from fairlens_backend.report_sections import _words as w
 from fairlens_backend.report_sections._blocks import Block, Column, Heading, Para, Plot, Table
 
@@ -55,7 +56,7 @@ def _attribute(attribute: str, results: Mapping[str, Any]) -> Iterator[Block]:
         return
     yield Plot(
         group_rates_picture(attribute, slices, reference),
-        f"Selection rates by {attribute} with 95 % Wilson intervals. Source: R.",
+        f"Selection rates by {attribute} with 95 % Wilson intervals.{_of_all(len(slices))} Source: R.",
     )
     ordered = sorted(slices, key=lambda one: (one["attributes"][attribute] == "unknown", -one["size"]))
     labelled = any(one["labelled_size"] for one in ordered)
@@ -80,6 +81,17 @@ def _attribute(attribute: str, results: Mapping[str, Any]) -> Iterator[Block]:
     columns = [Column("Group", 1.6), Column("Decisions", 0.9, "number")]
     columns += [Column(title, 1.2, "number") for _, title in shown]
     yield Table(f"Groups of {attribute}", columns, rows, notes)
+
+
+def _of_all(n: int) -> str:
+    return f" Drawn are the {MAX_GROUPS} largest of {n:,} groups." if n > MAX_GROUPS else ""
+
+
+def _of_both(pair: tuple[str, str], slices: Sequence[Slice]) -> str:
+    sizes = [len({one["attributes"][name] for one in slices}) for name in pair]
+    if max(sizes) <= MAX_ROWS and min(sizes) <= MAX_COLUMNS:
+        return ""
+    return f" Drawn are the largest groups, at most {MAX_ROWS} by {MAX_COLUMNS}, of {sizes[0]:,} by {sizes[1]:,}."
 
 
 def _marked(name: str, one: Slice, reference: str | None) -> str:
@@ -111,7 +123,7 @@ def _crossing(pair: tuple[str, str], results: Mapping[str, Any]) -> Iterator[Blo
         yield Para(f"The intersectional bias score was not measured: {score['reason']}")
     yield Plot(
         heat_map_picture(pair, slices),
-        f"Selection rates of the crossings of {pair[0]} and {pair[1]}: the darker, the higher. Source: R.",
+        f"Selection rates of the crossings of {pair[0]} and {pair[1]}: the darker, the higher.{_of_both(pair, slices)} Source: R.",
     )
     large = [one for one in slices if one["status"] == "ok"]
     ordered = sorted(large, key=lambda one: one["rates"]["selection_rate"]["value"])

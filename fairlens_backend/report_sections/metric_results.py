@@ -27,7 +27,7 @@ def build(report: Mapping[str, Any]) -> list[Block]:
         Para(
             "The tables hold each metric over the whole range, computed from R. Differences are between proportions: 0.10 is ten percentage"
             " points. A signed metric is the group compared minus the reference group. Where there are more than two groups the one"
-            " furthest away is named. “p adj.” is the p-value of the test of equality after the correction for many tests. "
+            " furthest away is named. “p adj.” is the p-value of the test that all groups are equal, not just the two named, after the correction for many tests. "
             + w.SIZES
         )
     ]

@@ -9,6 +9,11 @@ from fairlens_backend.report_sections._blocks import Block, Bullets, Column, Hea
 
 TITLE: Final = "Trend and drift"
 _PERIODS_SHOWN: Final = 12
+_DIRECTIONS: Final[Mapping[str, str]] = {
+    "worsening": "worsening",
+    "improving": "improving",
+    "steady": "no direction that can be told from chance",
+}
 
 
 def build(report: Mapping[str, Any]) -> list[Block]:
@@ -95,7 +100,7 @@ def _said(series: Mapping[str, Any], known: int) -> list[str]:
         digits = min(6, w.digits_for(interval["lower"], interval["upper"]) + 1)
         items.append(
             f"A straight line through the periods changes by {w.number(trend['slope_per_day'], digits)} a day (95 % interval"
-            f" {w.range_of(interval['lower'], interval['upper'], digits)}): {trend['direction']}."
+            f" {w.range_of(interval['lower'], interval['upper'], digits)}): {_DIRECTIONS[trend['direction']]}."
         )
     else:
         items.append(f"Trend: {trend['reason']}")

@@ -5,6 +5,7 @@ import numpy as np
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.inference.intervals import ratio_interval
+from fairlens_backend.report_plots._picture import Label
 from fairlens_backend.report_sections import groups_and_crossings
 from fairlens_backend.report_sections._blocks import Plot, Table
 
@@ -35,3 +36,22 @@ def test_groups_are_marked() -> None:
     )
     (listed,) = [one for one in blocks if isinstance(one, Table)]
     assert [row[0] for row in listed.rows] == ["F", "M (r)", "X (s)"]
+
+
+def test_many_groups_are_told_apart_and_what_is_not_drawn_is_said() -> None:
+    """50 countries whose names differ in the middle alone: each label is another one; the captions say 40 of 50, 24 by 8."""
+    names = [f"The country with the number {k:02} on the list of those that apply" for k in range(50)]
+    country = [name for name in names for _ in range(80)]
+    sex = ["F", "M"] * 2000
+    chosen = np.tile([0, 1, 1, 0], 1000).astype(np.int64)
+    blocks = groups_and_crossings.build(
+        {"results": assess(CountTable.from_arrays({"country": country, "sex": sex}, chosen), n_resamples=0)}
+    )
+    rates, _, crossings = [one for one in blocks if isinstance(one, Plot)]
+    for plot, n in ((rates, 40), (crossings, 24)):
+        labels = [
+            one.text for one in plot.picture.shapes if isinstance(one, Label) and one.text.endswith("apply")
+        ]
+        assert len(labels) == len(set(labels)) == n
+    assert "Drawn are the 40 largest of 50 groups." in rates.caption
+    assert "Drawn are the largest groups, at most 24 by 8, of 50 by 2." in crossings.caption
