@@ -189,6 +189,10 @@ def _model(tenant: str, model: str, rows: list[AuditRow]) -> dict[str, Any]:
         known = None
     versions: dict[str, dict[str, Any]] = {}
     for row in rows:
+        if (
+            not row.sample_size
+        ):  # the audit of an empty window names the newest version, which decided nothing there
+            continue
         one = versions.setdefault(
             row.model_version, {"version": row.model_version, "audits": 0, "since": timestamp(row.window_end)}
         )

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fairlens_backend import model_registry, prediction_ingest, window_auditor
+from fairlens_backend import audit_runner, model_registry, prediction_ingest, window_auditor
+from fairlens_backend.audit_runner import Context, Subject
 from fairlens_backend.compliance_report import report_file
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.errors import InvalidInput, NotFound
@@ -15,7 +16,18 @@ from fairlens_backend.prediction_ingest import Sender
 from fairlens_backend.schemas.audits import WindowAuditRequest
 from tests.ingest_kit import NOW as EVENT_NOW
 from tests.ingest_kit import event, register, send
-from tests.report_kit import FORBIDDEN, NOW, START, audit, decisions, falling_days, query, report, text_of
+from tests.report_kit import (
+    DAY,
+    FORBIDDEN,
+    NOW,
+    START,
+    audit,
+    decisions,
+    falling_days,
+    query,
+    report,
+    text_of,
+)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -195,3 +207,13 @@ def test_decisions_without_any_audit_are_no_pass() -> None:
     assert found["results"] is None and found["scope"]["decisions_counted_by_event"] == 5
     text = text_of(report_file("acme", "hiring", query("pdf", day, day), NOW).content)
     assert "FairLens counted 5 decisions of the model in these days, but none of them was audited." in text
+
+
+def test_an_empty_window_is_of_no_version(falling: list[dict[str, Any]]) -> None:
+    """A second version that has decided nothing yet was not in use, whatever the audits of empty windows are called."""
+    end = START + 4 * DAY
+    empty = Subject("acme", "loans", "v2", {})
+    audit_runner.run(empty, CountTable.empty(("sex", "region")), Context(window=(end - DAY / 2, end)), NOW)
+    found = report()
+    assert found["audits"]["total"] == 8
+    assert [(one["version"], one["audits"]) for one in found["model"]["versions"]] == [("v1", 7)]

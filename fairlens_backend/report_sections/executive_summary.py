@@ -67,10 +67,12 @@ def _verdict(severity: Severity, report: Mapping[str, Any]) -> Callout:
     counted = report["audits"]["by_severity"]
     worse = [one for one in SEVERITIES if one in ALERTING and counted[one] and worse_than(one, severity)]
     if worse:
-        told = w.listed([f"{counted[one]:,} {one}" for one in worse])
+        told = w.listed(
+            [f"{counted[one]:,} {'to' if place else 'came to'} {one}" for place, one in enumerate(worse)]
+        )
         runs, total = report["incidents"]["runs"], report["audits"]["total"]
         goes_on = len(runs) == report["incidents"]["runs_total"] and runs[-1]["cleared_at"] is None
-        text += f" Parts of it are worse: of its {w.plural(total, 'audit')} {told} by themselves" + (
+        text += f" Parts of it are worse: of its {w.plural(total, 'audit')}, {told} by themselves" + (
             ", and the last incident had not cleared when the range ended." if goes_on else "."
         )
         tone = "bad" if goes_on else "plain" if tone == "good" else tone

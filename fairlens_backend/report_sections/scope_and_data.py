@@ -124,7 +124,9 @@ def _versions(report: Mapping[str, Any]) -> Iterator[Block]:
         Column("Last (UTC)", 1.6),
     )
     more = len(versions) - _VERSIONS_SHOWN
-    notes = ["Times are the ends of the audited windows. All versions are together in R."]
+    notes = [
+        "Times are the ends of the audited windows; windows without a decision are of no version. All versions are together in R."
+    ]
     yield Table(
         "Versions of the model in the range",
         columns,

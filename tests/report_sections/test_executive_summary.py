@@ -34,10 +34,15 @@ def test_a_pass_says_that_single_audits_were_critical() -> None:
         audit(day, decisions(30, 60))
     found = verdict(report())
     assert found.lead == "PASS." and found.tone == "bad"
-    assert "of its 22 audits 2 CRITICAL by themselves, and the last incident had not cleared" in found.text
+    assert (
+        "of its 22 audits, 2 came to CRITICAL by themselves, and the last incident had not cleared"
+        in found.text
+    )
     audit(22, decisions(60, 60))
     cleared = verdict(report())
-    assert cleared.tone == "plain" and cleared.text.endswith("of its 23 audits 2 CRITICAL by themselves.")
+    assert cleared.tone == "plain" and cleared.text.endswith(
+        "of its 23 audits, 2 came to CRITICAL by themselves."
+    )
 
 
 def test_a_single_audit_is_spoken_of_as_one() -> None:
