@@ -126,8 +126,8 @@ def check_body() -> None:
     if uploads and request.mimetype == "multipart/form-data":
         return
     empty = not request.content_length and "Transfer-Encoding" not in request.headers
-    if empty and not request.mimetype:
-        return
+    if empty and (not request.mimetype or request.is_json):
+        return  # many clients name a type also where they send nothing; a view that needs a body says so
     text = getattr(view, TEXT_MARK, False)
     if text and request.mimetype == "text/plain":
         return

@@ -89,6 +89,16 @@ def test_the_list_is_filtered_and_paged(people: People) -> None:
     assert seen == every
 
 
+def test_a_body_that_may_be_left_out_may_be_announced(people: People) -> None:
+    """Many clients name JSON as the type also where they send nothing; what needs a body asks for it."""
+    breach(people)
+    path = f"/v1/alerts/{ratio(people)['alert_id']}"
+    typed = {"data": b"", "content_type": "application/json"}
+    assert_envelope(people.auditor.call("POST", f"{path}/silence", **typed), 400, "malformed_input")
+    assert_envelope(people.auditor.call("POST", f"{path}/acknowledge", **typed), 200)
+    assert_envelope(people.admin.call("POST", "/v1/alerts/dead_letters/9/retry", **typed), 404, "not_found")
+
+
 def test_acts_and_their_order(people: People, others: People) -> None:
     """Acknowledge, silence, resolve, reopen by an auditor; what is impossible is 409; another tenant's is 404."""
     breach(people)
