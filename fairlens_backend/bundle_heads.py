@@ -46,6 +46,7 @@ class HeadCheck:
     _trusted: list[VerifierKey] = field(default_factory=list)
     _announced: list[tuple[VerifierKey, int]] = field(default_factory=list)
     _last_sizes: dict[VerifierKey, int] = field(default_factory=dict)
+    _used: set[VerifierKey] = field(default_factory=set)
     _expected: dict[int, Checkpoint] = field(default_factory=dict)
     _unproved: list[tuple[str, Sequence[Signature]]] = field(default_factory=list)
     """earlier heads that are signed by none of the keys that were given: by a later one, perhaps, which the bundle leads to"""
@@ -128,6 +129,8 @@ class HeadCheck:
         signer = self._signer(text, signatures)
         if signer is None:
             raise self._unsigned(who, signatures)
+        if signer in [key for key, _ in self._announced]:
+            self._begins(signer)
         if said.size > self._last_sizes.get(signer, said.size):
             raise Wrong(f"{who} is signed by a key that was given up at {self._last_sizes[signer]} entries.")
         if said.root != fold.root():
@@ -137,10 +140,12 @@ class HeadCheck:
             )
         if said.time is None or said.time < latest:
             raise Wrong(f"{who} is dated back: what stands above it is of {latest}.")
+        self._used.add(signer)
         for key, size in self._announced:
             self._last_sizes |= {
                 old: size for old in self._trusted if old not in self._last_sizes and old != key
             }
+            self._begins(key)
             self._trusted.append(key)
         self._announced = []
         self.seen, self.last_time, self._last_size = self.seen + 1, said.time, said.size
@@ -190,6 +195,11 @@ class HeadCheck:
         self._forked = self._forked or Wrong(finding)
         if not self._unproved:
             raise self._forked
+
+    def _begins(self, key: VerifierKey) -> None:
+        """A key that an entry names as the next one: it was not given up when others were, only handed over before its time."""
+        if key not in self._used:
+            self._last_sizes.pop(key, None)
 
     def _signer(self, text: str, signatures: Sequence[Signature]) -> VerifierKey | None:
         for key in self._trusted:

@@ -1,9 +1,11 @@
 """What a bundle's reader is told: nothing of an untouched one, and of a tampered one the first thing that is wrong."""
 
+import base64
 import json
 import random
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.errors import InvalidInput, NotFound
 from fairlens_backend.evidence_bundle import Attestation, end_line, head_line, leaf_line, split_leaf
 from fairlens_backend.storage import ledger, ledger_heads
-from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.storage.session import read_snapshot, unit_of_work
 from tests import independent_verifier
 from tests.ledger_kit import at, audit, body_of, other
 
@@ -157,6 +159,40 @@ def test_a_reader_of_an_older_key_is_led_to_that_of_the_range(history: None) -> 
     stranger = VerifierKey(key().name, bytes(32))
     with pytest.raises(InvalidInput, match="never was one of this ledger"):
         exported(145, 200, known_key=stranger)
+
+
+def test_keys_may_be_handed_over_before_their_time(history: None) -> None:
+    """Whoever is given all keys of the ledger, in whatever order, finds a bundle right in which two of them are changed."""
+    keys = [key()]
+    for minute in (120, 130):
+        keys.append(ledger_keeper.rotate_key("admin", at(minute)))
+        audit(minute + 5, seed=1)
+    lines = exported(10, 200)
+    assert checked(lines, keys=keys[:1]).finding is None
+    for given in permutations(keys):
+        assert checked(lines, keys=list(given)).finding is None
+    # The first one given up stays so: not the bundle, a head signed by a key that is trusted must bring it back.
+    forged = resigned(lines, name=keys[0].name)
+    for given in permutations(keys):
+        assert "given up" in str(checked(forged, keys=list(given)).finding)
+
+
+def test_a_key_that_followed_a_lost_one(history: None, make_settings: Callable[..., Any]) -> None:
+    """No head of the lost key leads to it: it is right for those it was handed over to, and of no key that is trusted for others."""
+    first = key()
+    second = ledger_keeper.rotate_key("admin", at(120))
+    audit(125, seed=1)
+    with unit_of_work():
+        ledger_heads.replace_wrapped_key("", None)  # as `rotate-key master --lost` does
+    make_settings(LEDGER_KEY=base64.urlsafe_b64encode(b"t" * 32).decode())
+    third = ledger_keeper.ensure_key(at(130))
+    audit(135, seed=1)
+    lines = exported(10, 200)
+    assert len({first, second, third}) == 3
+    assert "signed by no key that is trusted" in str(checked(lines, keys=[first]).finding)
+    assert "signed by no key that is trusted" in str(checked(lines, keys=[first, second]).finding)
+    assert checked(lines, keys=[first, third]).finding is None
+    assert checked(lines, keys=[third, second, first]).finding is None
 
 
 def test_a_key_that_was_given_up_signs_no_more(history: None) -> None:
