@@ -218,6 +218,7 @@ def _scope(tenant: str, model: str, basis: Basis, rows: list[AuditRow], until: d
         "audits_used": len(basis.used),
         "windows_used": len(windows),
         "submissions_used": len(basis.used) - len(windows),
+        "submissions_alike": basis.repeated,
         "audits_overlapping": len(basis.overlapping),
         "audits_over_edge": len(basis.over_edge),
         "audits_of_other_attributes": len(basis.other_attributes),

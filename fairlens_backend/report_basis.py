@@ -49,6 +49,7 @@ class Basis:
     used : those whose tables are summed, by their end
     over_edge, overlapping, other_attributes : those that are not, and why
     table : the sum; periods : the sum of each period, by its number
+    repeated : submissions used whose counts are those of another one that is used
     events : single decisions in the windows used, without submissions where their audits tell the two apart
     grain_h : hours of a period; period p ends at since + (p + 1) · grain_h
     reference_groups : as the audits declared them, the newest one's word for each attribute
@@ -64,6 +65,7 @@ class Basis:
     periods: dict[int, CountTable]
     reference_groups: dict[str, str] = field(default_factory=dict)
     events: int = 0
+    repeated: int = 0
 
     def period_end(self, period: int) -> datetime:
         """When a period ends."""
@@ -143,6 +145,7 @@ def gather(tenant: str, rows: Sequence[AuditRow], since: datetime, until: dateti
     fits = [row for row in used if set(attributes) <= set(total.attributes[row.audit_id])]
     periods = total.periods(attributes)
     taken, chosen = {row.audit_id for row in fits}, {row.audit_id for row in used}
+    submitted = [total.alike[row.audit_id] for row in fits if row.window_start is None]
     return Basis(
         since=since,
         grain_h=grain_h,
@@ -152,6 +155,7 @@ def gather(tenant: str, rows: Sequence[AuditRow], since: datetime, until: dateti
         other_attributes=[row for row in used if row.audit_id not in taken],
         table=CountTable.sum([CountTable.empty(attributes), *periods.values()]),
         periods=periods,
+        repeated=len(submitted) - len(set(submitted)),
         events=sum(total.events.get(row.audit_id, 0) for row in fits if row.window_start is not None),
         reference_groups={
             name: group
@@ -172,6 +176,7 @@ class _Sum:
         self.references: dict[str, dict[str, str]] = {}
         self.sources: set[str] = set()
         self.events: dict[str, int] = {}
+        self.alike: dict[str, str] = {}
         self._counted: dict[tuple[str, ...], dict[int, dict[Cell, list[int]]]] = {}
 
     def add(self, tenant: str, rows: Sequence[AuditRow]) -> None:
@@ -182,6 +187,9 @@ class _Sum:
             counts = decoder.decode(text)
             self.attributes[audit_id] = counts.attributes
             self.sources.update(counts.audits)
+            if by_id[audit_id].window_start is None:
+                told = repr((counts.attributes, sorted(counts.rows)))
+                self.alike[audit_id] = hashlib.sha256(told.encode()).hexdigest()
             self.events[audit_id] = by_id[audit_id].sample_size if counts.events is None else counts.events
             if counts.reference_groups:
                 self.references[audit_id] = counts.reference_groups

@@ -217,3 +217,25 @@ def test_an_empty_window_is_of_no_version(falling: list[dict[str, Any]]) -> None
     found = report()
     assert found["audits"]["total"] == 8
     assert [(one["version"], one["audits"]) for one in found["model"]["versions"]] == [("v1", 7)]
+
+
+def test_what_was_submitted_twice_is_told() -> None:
+    """Rows of submissions are not kept: that two share no decisions is not claimed, and that two have the same counts is said."""
+    for hour, women in ((0, 60), (1, 60), (2, 55)):
+        subject = Subject("acme", "loans", "v1", {"reference_groups": {"sex": "M"}})
+        audit_runner.run(subject, decisions(women, 60), Context(), START + timedelta(hours=hour))
+    found = report()
+    assert (found["scope"]["submissions_used"], found["scope"]["submissions_alike"]) == (3, 1)
+    text = text_of(report_file("acme", "loans", query("pdf"), NOW).content)
+    assert "that share no decisions" not in text and "cannot tell whether two share some" in text
+    assert (
+        text.count("1 submission has exactly the counts of another one") == 2
+    )  # on the first page and in section 2
+    assert "Windows are chosen" not in text
+
+
+def test_of_windows_it_is_claimed(falling: list[dict[str, Any]]) -> None:
+    """Even days have the same counts and other decisions: nothing is said of submissions."""
+    text = text_of(report_file("acme", "loans", query("pdf"), NOW).content)
+    assert "7 audits of FairLens that share no decisions" in text and "Windows are chosen" in text
+    assert "counts of another one" not in text and "Each submission" not in text

@@ -176,3 +176,12 @@ def listed(items: Sequence[str]) -> str:
 def source(label: str, *more: str) -> str:
     """The note that names where figures come from; R and A1 … are explained in section 8."""
     return " ".join([f"Source: {label.rstrip('.')}.", *more])
+
+
+def submissions_alike(scope: Mapping[str, Any]) -> str:
+    """That submissions look as if they were sent twice."""
+    n = scope["submissions_alike"]
+    return (
+        f"{sentence_case(plural(n, 'submission'))} {'has' if n == 1 else 'have'} exactly the counts of another one. If the same decisions were"
+        " sent again, R counts them again: its sizes are too large then, and its intervals too narrow."
+    )

@@ -36,7 +36,7 @@ def build(report: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [
         Para(
             f"This report is about the decisions of the model {document['model_id']} from {days} (days in UTC, both included)."
-            f" It rests on {_audits(scope['audits_used'])} {w.plural(scope['decisions'], 'decision')}, {_labelled(scope)}. {_sum(scope['audits_used'])}"
+            f" It rests on {_audits(scope)} {w.plural(scope['decisions'], 'decision')}, {_labelled(scope)}. {_sum(scope['audits_used'])}"
         ),
         _verdict(severity, report),
     ]
@@ -47,12 +47,13 @@ def build(report: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
-def _audits(n: int) -> str:
-    return (
-        "1 audit of FairLens, which holds"
-        if n == 1
-        else f"{n:,} audits of FairLens that share no decisions and together hold"
-    )
+def _audits(scope: Mapping[str, Any]) -> str:
+    n = scope["audits_used"]
+    if n == 1:
+        return "1 audit of FairLens, which holds"
+    # Whether two submissions share decisions nobody can tell any more.
+    which = "which" if scope["submissions_used"] > 1 else "that share no decisions and"
+    return f"{n:,} audits of FairLens{',' if which == 'which' else ''} {which} together hold"
 
 
 def _sum(n: int) -> str:
@@ -202,6 +203,8 @@ def _limits(report: Mapping[str, Any]) -> Iterator[Block]:
         items.append(
             f"No outcomes were known when the decisions were audited, so error rates of groups were not compared.{now}"
         )
+    if report["scope"]["submissions_alike"]:
+        items.append(w.submissions_alike(report["scope"]))
     if report["scope"]["audits_simulated"]:
         items.append(
             f"{w.sentence_case(w.plural(report['scope']['audits_simulated'], 'audit'))} of those used are of simulated data."

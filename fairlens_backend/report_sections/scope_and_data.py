@@ -61,10 +61,8 @@ def _basis(report: Mapping[str, Any]) -> Iterator[Block]:
         parts.append(w.plural(scope["submissions_used"], "audit of a submission", "audits of submissions"))
     yield Para(
         f"The figures of the range rest on {w.listed(parts)} with {w.plural(scope['decisions'], 'decision')}, from"
-        f" {w.moment(scope['first_window_start'])} to {w.moment(scope['last_window_end'])}. Windows are chosen so that no decision is"
-        " counted twice and as many decisions as possible are counted once; of several audits of one window the newest with the most"
-        " decisions is taken. Their count tables, which are kept with their records, were added up; nothing was sampled or estimated."
-        " This sum is called R throughout."
+        f" {w.moment(scope['first_window_start'])} to {w.moment(scope['last_window_end'])}. {_counted_once(scope)}Their count tables,"
+        " which are kept with their records, were added up; nothing was sampled or estimated. This sum is called R throughout."
     )
     left = [
         (scope["audits_overlapping"], "shares decisions with one that is used, or was revised by it",
@@ -77,6 +75,8 @@ def _basis(report: Mapping[str, Any]) -> Iterator[Block]:
         for n, one, many in left
         if n
     ]
+    if scope["submissions_alike"]:
+        items.append(w.submissions_alike(scope))
     counted = scope["decisions_counted_by_event"]
     if counted:
         share = min(1.0, scope["events_in_windows"] / counted)
@@ -90,6 +90,22 @@ def _basis(report: Mapping[str, Any]) -> Iterator[Block]:
                 f"{attribute} is not known for {n:,} decisions ({w.percent(n / scope['decisions'])}); they are counted and not compared."
             )
     yield Bullets([*items, *_outcomes(scope)])
+
+
+def _counted_once(scope: Mapping[str, Any]) -> str:
+    """How far it is known that no decision is counted twice."""
+    text = ""
+    if scope["windows_used"]:
+        text = (
+            "Windows are chosen so that no decision is counted twice and as many decisions as possible are counted once; of several"
+            " audits of one window the newest with the most decisions is taken. "
+        )
+    if scope["submissions_used"] > 1:
+        text += (
+            "Each submission is taken to be of other decisions: its rows are not kept, so FairLens cannot tell whether two share some."
+            " Where they do, sizes are too large and intervals too narrow. "
+        )
+    return text
 
 
 def _outcomes(scope: Mapping[str, Any]) -> Iterator[str]:
