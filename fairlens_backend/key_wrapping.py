@@ -48,9 +48,12 @@ def wrap(purpose: bytes, key: bytes) -> str:
     ------
     Conflict : the master key is being changed, and this process has not both of them: a server that has the other one could not
         read what it keeps
+    ConfigurationError : the master key is not the one of this database
     """
     rows = keys.own(keys.ROOT)
     known = known_masters()
+    if rows:
+        unwrap(OWN, rows[0].wrapped_key or "", "The derivation root")
     if rows and not all(_opened(OWN, part, known) for part in parts(rows[0].wrapped_key or "")):
         raise Conflict(
             "The master key is being changed, and this server has one of the two only. Retire the old one first, or do it where"

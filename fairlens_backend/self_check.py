@@ -156,7 +156,9 @@ def _outcome(done: Round, finding: str | None, before: Mapping[str, Any], now: d
 def _keep(result: Mapping[str, Any]) -> None:
     path = _path()
     draft = path.with_suffix(f".{_OWNER}")
-    draft.write_text(json.dumps(result))
+    # As the database's file: a finding may name what is a tenant's.
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(json.dumps(result))
     draft.replace(path)
 
 

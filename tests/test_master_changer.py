@@ -172,7 +172,7 @@ def test_a_change_can_be_taken_back(use: Use) -> None:
     assert state() == before
 
 
-def test_keys_made_during_a_change_are_wrapped_by_both_or_not_made(use: Use) -> None:
+def test_keys_made_during_a_change_are_wrapped_by_both_or_not_made(use: Use, make_settings: Use) -> None:
     """A server with one of the two refuses to rotate, since one with the other could not read; one with both may."""
     use(FERNET_KEY_NEXT=NEW)
     rotate()
@@ -188,6 +188,11 @@ def test_keys_made_during_a_change_are_wrapped_by_both_or_not_made(use: Use) -> 
     use(FERNET_KEY=NEW)
     assert state() == before
     assert retire() == 8  # two more of data and of logins; the ledger's took the former one's place
+    make_settings(FERNET_KEY=OLD)  # of a server that was not started again
+    security_utils.forget_keys()
+    for kind in ("data", "jwt"):
+        with pytest.raises(ConfigurationError, match="not the one that this database was used with"):
+            key_rotator.rotate(kind, "default", "ann", NOW)
 
 
 def test_without_a_key_that_follows_nothing_begins(use: Use) -> None:

@@ -1,6 +1,7 @@
 """The stored ledger is read anew on the clock: an untouched one is right, whatever was altered is named and stays told."""
 
 import json
+import stat
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -71,6 +72,8 @@ def test_an_untouched_ledger_is_right(history: None) -> None:
     stated = [body_of(one)["figures"] for one in leaves if one["type"] == "AUDIT_COMPLETED"]
     assert (found["status"], found["entries"], found["audits"]) == ("ok", size, 12)
     assert found["figures"] == sum(figure["basis"] == "counts" for figures in stated for figure in figures)
+    kept = config.current().data_path / self_check.RESULT_FILE
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600  # a finding may name what is a tenant's
 
 
 def test_an_audit_of_an_empty_window_is_no_fault(database: Any) -> None:
