@@ -133,7 +133,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
         canvas.drawString(
             MARGIN,
             11.5 * mm,
-            printable(f"{self.told['title']} · {self.told['start_date']} to {self.told['end_date']}")[:110],
+            f"{printable(self.told['title'])[:84]} · {self.told['start_date']} to {self.told['end_date']}",
         )
         canvas.drawString(MARGIN, 8.3 * mm, f"{self.told['document_id']} · SHA-256 of the data {self.sha256}")
         canvas.drawRightString(A4[0] - MARGIN, 11.5 * mm, f"Page {doc.page} of {self.contents.pages}")

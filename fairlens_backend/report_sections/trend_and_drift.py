@@ -27,6 +27,8 @@ def build(report: Mapping[str, Any]) -> list[Block]:
             f"The range is cut into periods of {_length(hours)}. Each point is computed from the sum of the count tables of the audits in R that end"
             " in the period; its interval is made of Wilson limits (of the ratio: Donner and Zou; of the difference: Newcombe) at a level of"
             " 1 − 0.05/k for the k groups compared with the reference group. The group shown is the one furthest from it in that period and may change."
+            " Section 3 makes its intervals by another method: of the same counts they can be a little narrower or wider, and what is confirmed there"
+            " may be suspected here."
         )
     ]
     for one in series:

@@ -18,6 +18,14 @@ DOCUMENT = {
 }
 
 
+def test_the_days_stand_on_every_page_whatever_the_name() -> None:
+    """A model's name may have 100 letters, of which the footer has those that fit."""
+    long = {**DOCUMENT, "title": "Fairness compliance report: " + "x" * 100}
+    sections = [Section(1, TITLES[0], [Para("Text.")])]
+    (page,) = PdfReader(io.BytesIO(pdf_document(long, sections, "0" * 64))).pages
+    assert "xxx · 2026-03-01 to 2026-03-31" in page.extract_text()
+
+
 def test_every_footer_has_the_number_of_pages_there_are() -> None:
     """Whatever the length: also where the contents' own lines push the last paragraphs onto a page more, and no heading."""
     lengths = set()
