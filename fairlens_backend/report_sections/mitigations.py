@@ -39,7 +39,7 @@ def build(report: Mapping[str, Any]) -> list[Block]:
         blocks.append(
             Para(
                 f"The range has {w.listed(parts)}. By the method of FairLens a confirmed breach of such an audit calls for a mitigation: at once where it is"
-                " CRITICAL, within the hour where it is HIGH, and only where the model's owner allows it."
+                " CRITICAL, after an hour where it is HIGH, and only where the model's owner allows it."
             )
         )
     if events:
