@@ -214,7 +214,10 @@ def denial_of(body: bytes) -> str | None:
         return None
     if not isinstance(said, dict):
         return None
-    denied = said.get("ok") is False or said.get("status", "success") != "success"
+    # Only what denies: a relay in between may say yes in words of its own, and would get the message again and again.
+    status = str(said.get("status", "")).lower()
+    denied = said.get("ok") is False or said.get("success") is False
+    denied = denied or any(word in status for word in ("invalid", "error", "fail"))
     return "an error" if denied or said.get("error") or said.get("errors") else None
 
 

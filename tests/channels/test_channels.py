@@ -158,7 +158,8 @@ def test_what_an_answer_means(name: str, status: int, outcome: str, places: tupl
     ("body", "outcome"),
     [(b"ok", "delivered"), (b"", "delivered"), (b'{"status": "success", "message": "Event processed"}', "delivered"),
      (b"<!doctype html><title>Log in</title>", "retry"), (b'{"ok": false, "error": "no_service"}', "retry"),
-     (b'{"status": "invalid event", "errors": ["payload"]}', "retry"), (b"[1]", "delivered")],
+     (b'{"status": "invalid event", "errors": ["payload"]}', "retry"), (b"[1]", "delivered"),
+     (b'{"status": "ok", "error": null, "errors": []}', "delivered"), (b'{"success": false}', "retry")],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["slack", "pagerduty"])
 def test_a_200_that_denies_is_no_delivery(
