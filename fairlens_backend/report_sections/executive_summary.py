@@ -72,7 +72,8 @@ def _verdict(severity: Severity, report: Mapping[str, Any]) -> Callout:
             [f"{counted[one]:,} {'to' if place else 'came to'} {one}" for place, one in enumerate(worse)]
         )
         runs, total = report["incidents"]["runs"], report["audits"]["total"]
-        goes_on = len(runs) == report["incidents"]["runs_total"] and runs[-1]["cleared_at"] is None
+        told_all = runs and len(runs) == report["incidents"]["runs_total"]
+        goes_on = told_all and runs[-1]["cleared_at"] is None
         text += f" Parts of it are worse: of its {w.plural(total, 'audit')}, {told} by themselves" + (
             ", and the last incident had not cleared when the range ended." if goes_on else "."
         )
