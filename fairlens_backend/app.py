@@ -17,12 +17,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from fairlens_backend import (
     __version__,
     account_manager,
+    attestation_collector,
     audit_scheduler,
     auth,
     compliance_logger,
     config,
     key_rotator,
     ledger_keeper,
+    ledger_witness,
     schedule_settings,
     telemetry,
 )
@@ -151,6 +153,8 @@ def _bring_up(settings: Settings) -> None:
     elif not migrate.is_at_head():
         raise ConfigurationError("The database's schema is not up to date. Run: make migrate")
     schedule_settings.require_valid()
+    attestation_collector.require_valid()
+    ledger_witness.require_valid()
     now = telemetry.utc_now()
     key_rotator.ensure_keys(now)
     ledger_keeper.ensure_key(now)

@@ -64,6 +64,18 @@ def witnesses() -> list[Witness]:
     return found
 
 
+def require_valid() -> None:
+    """Check at the start what is set of witnesses and of the authority: else it fails at every tick, and is found too late.
+
+    Raises
+    ------
+    ConfigurationError : one of them is not as described, or the authority's certificates cannot be read
+    """
+    witnesses()
+    if config.current().timestamp_url:
+        timestamp_authority.require_valid()
+
+
 def collect(now: datetime) -> dict[str, int]:
     """Ask whoever is due about the newest head; how many spoke, and how many could not be had. For the clock."""
     done = {"attested": 0, "failed": 0}

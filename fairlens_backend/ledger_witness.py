@@ -27,7 +27,14 @@ from fairlens_backend.core.signed_note import (
     parse_checkpoint,
     parse_key,
 )
-from fairlens_backend.errors import Conflict, InvalidInput, MalformedInput, NotAllowed, NotFound
+from fairlens_backend.errors import (
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    MalformedInput,
+    NotAllowed,
+    NotFound,
+)
 from fairlens_backend.storage import witnessed
 from fairlens_backend.storage.session import unit_of_work
 
@@ -140,6 +147,19 @@ def _read(body: bytes) -> _Request:
     if int(old[1]) > said.size:
         raise MalformedInput(f"The old size is {old[1]}, the head's {said.size}: a ledger does not shrink.")
     return _Request(int(old[1]), proof, note, text, signatures, said)
+
+
+def require_valid() -> None:
+    """Check at the start which ledgers are witnessed: else who asks for a cosignature would be told that the setting is wrong.
+
+    Raises
+    ------
+    ConfigurationError : one of WITNESS_LOGS is no public key of a ledger
+    """
+    try:
+        _logs()
+    except InvalidInput as error:
+        raise ConfigurationError(f"WITNESS_LOGS: {error.message}", field="WITNESS_LOGS") from error
 
 
 def _logs() -> list[VerifierKey]:

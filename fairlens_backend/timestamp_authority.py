@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 import requests
+from cryptography import x509
 
 from fairlens_backend import config
 from fairlens_backend.core import timestamp_token
@@ -65,4 +66,21 @@ def roots() -> bytes:
     except OSError as error:
         raise ConfigurationError(
             f"TIMESTAMP_ROOTS is {path!r}, which cannot be read ({error.strerror}).", field="TIMESTAMP_ROOTS"
+        ) from error
+
+
+def require_valid() -> None:
+    """Check at the start that stamps can be asked for and checked.
+
+    Raises
+    ------
+    ConfigurationError : as `roots`, the file holds no certificate, or the package rfc3161-client is missing
+    """
+    timestamp_token.request_for(b"any")  # the package is there
+    try:
+        x509.load_pem_x509_certificates(roots())
+    except ValueError as error:
+        raise ConfigurationError(
+            f"TIMESTAMP_ROOTS is {config.current().timestamp_roots!r}, which holds no certificate in PEM.",
+            field="TIMESTAMP_ROOTS",
         ) from error

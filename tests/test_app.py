@@ -35,6 +35,24 @@ def test_a_production_start_wants_a_migrated_database(make_settings: MakeSetting
     session.dispose_engines()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"LEDGER_WITNESSES": "https://w.example nonsense"},
+        {"WITNESS_LOGS": "nonsense"},
+        {"TIMESTAMP_URL": "https://tsa.example", "TIMESTAMP_ROOTS": "/nowhere/root.pem"},
+        {"TIMESTAMP_URL": "https://tsa.example", "TIMESTAMP_ROOTS": __file__},
+    ],
+)
+def test_who_speaks_of_heads_is_set_right_or_nothing_starts(
+    make_settings: MakeSettings, wrong: dict[str, str]
+) -> None:
+    """Else each tick of the clock fails, or a stranger is told; the sentence names the setting."""
+    with pytest.raises(ConfigurationError, match=list(wrong)[-1]):
+        roof.create_app(make_settings(**wrong))
+    session.dispose_engines()
+
+
 def test_a_trusted_proxy_tells_the_callers_address_and_the_clock_runs(make_settings: MakeSettings) -> None:
     """With TRUSTED_PROXIES=1 the last X-Forwarded-For is the caller; readiness sees the clock."""
     app = roof.create_app(make_settings(TRUSTED_PROXIES="1", CLOCK_ENABLED="true", CLOCK_INTERVAL_S="60"))

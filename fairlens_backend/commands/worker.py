@@ -23,12 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(wanted: argparse.Namespace) -> int:
-    from fairlens_backend import audit_scheduler, config, schedule_settings, server_health, telemetry
+    from fairlens_backend import (
+        attestation_collector,
+        audit_scheduler,
+        config,
+        schedule_settings,
+        server_health,
+        telemetry,
+    )
     from fairlens_backend.clock_jobs import CLOCK_JOBS
 
     settings = config.current()
     server_health.require_schema()
     schedule_settings.require_valid()
+    attestation_collector.require_valid()
     clock = audit_scheduler.make_clock(settings, CLOCK_JOBS)
     write(_status(clock, server_health.database_name()))
     if wanted.once:
