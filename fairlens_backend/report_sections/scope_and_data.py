@@ -167,8 +167,9 @@ def _settings(report: Mapping[str, Any]) -> Iterator[Block]:
         [
             f"Reference groups: {'; '.join(chosen)}.",
             f"Intervals have a level of 95 %. Rates of a group have Wilson intervals; metrics have bootstrap intervals over"
-            f" {draws['n_resamples']:,} resampled count tables (seed {draws['seed']}), and simultaneous ones over all pairs where the"
-            " largest gap of several groups is taken.",
+            f" {draws['n_resamples']:,} resampled count tables (seed {draws['seed']}), Newcombe's (differences) or Donner and Zou's (ratios) where a"
+            " rate rests on few rows, and simultaneous ones over all pairs where the largest gap of several groups is taken. Section 3 names"
+            " those of each table.",
             f"A difference is called significant at an adjusted p-value of at most {settings['alpha']:g}"
             f" ({_correction(settings['correction'])}). A breach is confirmed when its whole interval lies beyond the limit, else suspected.",
             f"A group takes part from {settings['min_group_size']} decisions on; a verdict needs {settings['min_sample_size']}. Below that the"
