@@ -248,7 +248,7 @@ class Settings:
     )
     ledger_witnesses: str = setting(
         "",
-        "witnesses that cosign this ledger's heads: URL KEY, URL KEY, …, as their GET /v1/ledger/witness says",
+        "witnesses that cosign this ledger's heads: URL KEY, URL KEY, …; of another FairLens the address https://…/v1/ledger/witness and the key it gives",
     )
     witness_interval_s: float = setting(
         "900", "seconds between two heads that witnesses are asked to cosign", minimum=1
