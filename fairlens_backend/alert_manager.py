@@ -200,15 +200,19 @@ def _speak_of(
     ]
     # The worst first, and of equals the ratio of the four-fifths rule, which most people know.
     silent.sort(key=lambda one: (SEVERITIES.index(one.severity), one.metric != RATIO, one.metric))
+    if not silent:
+        return
+    # Who silenced one metric silenced its gap: that it ended, and another one of the gap has not, wakes nobody.
+    speakers = [one for one in alive.values() if one.state != "resolved"]
+    speakers += alerts.silenced(silent[0].tenant, silent[0].model, now)
     for alert in silent:
-        if not any(_speaks_for(other, alert) for other in alive.values()):
+        if not any(_speaks_for(other, alert) for other in speakers):
             alert_speaker.speak(alert, "reopened" if alert.times_opened > 1 else "opened", now)
 
 
 def _speaks_for(other: Alert, alert: Alert) -> bool:
     return (
         other is not alert
-        and other.state != "resolved"
         and other.announced_at is not None
         and other.attribute == alert.attribute
         and same_gap(other.metric) == same_gap(alert.metric)

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from fairlens_backend import alert_actions, alert_manager, alert_reader, config
+from fairlens_backend.core.assessment import assess
+from fairlens_backend.core.counts import CountTable
+from fairlens_backend.core.policy import Policy
 from fairlens_backend.errors import Conflict, InvalidInput, NotFound
 from fairlens_backend.schemas.alerts import SilenceRequest
 from fairlens_backend.storage.session import unit_of_work
@@ -233,6 +236,36 @@ def test_what_comes_back_in_silence_stays_silent_until_its_time() -> None:
     assert len(told()) == before
     alert_manager.remind_due(at(11))
     assert {one["kind"] for one in told()[before:]} == {"silence_over"} and the_alert().state == "open"
+
+
+def test_what_ends_in_silence_hands_nothing_over_before_its_time(
+    make_settings: Callable[..., config.Settings],
+) -> None:
+    """55 against 66 of 100: the ratio is 0.833 and clear, the difference 0.11 and a breach. Silenced until 11:00 neither speaks; then it does."""
+    make_settings(
+        WEBHOOK_URL="https://hooks.example/x", WEBHOOK_SECRET="s" * 12 + "ecret-no-one-knows", ALERT_SEVERITIES="CRITICAL,HIGH,MEDIUM"
+    )  # fmt: skip
+    observe(UNFAIR, 0)
+    silence(10, 1)
+    before = len(told())
+    for hour in (2, 3, 4):
+        apart(hour)
+    assert the_alert().state == "resolved"
+    (difference,) = rows(metric="demographic_parity_difference")
+    assert difference.state == "open" and {one["kind"] for one in told()[before:]} == {"resolved"}
+    alert_manager.remind_due(at(11)), apart(12)
+    assert told()[-1]["kind"] == "opened" and told()[-1]["metric"] == "demographic_parity_difference"
+
+
+def apart(hour: float) -> None:
+    """An audit of 1,000 women and men, 55 and 66 of 100 selected."""
+    table = CountTable.from_arrays(
+        {"gender": ["Female"] * 1000 + ["Male"] * 1000},
+        decision=[1] * 550 + [0] * 450 + [1] * 660 + [0] * 340,
+    )
+    seen = {**result(UNFAIR, hour), **assess(table, policy=Policy(), n_resamples=0)}
+    with unit_of_work():
+        alert_manager.observe(TENANT, seen, f"rec_{hour}", at(hour))
 
 
 def test_a_silence_is_over_for_what_ended_and_for_what_a_person_closed() -> None:

@@ -49,6 +49,12 @@ def forget(tenant: str, model: str, attribute: str, metric: str) -> None:
     watch.recent = {name: seen for name, seen in watch.recent.items() if name != metric}
 
 
+def silenced(tenant: str, model: str, now: datetime) -> list[Alert]:
+    """A model's alerts that are to be silent beyond now, also those that ended meanwhile."""
+    wanted = select(Alert).where(Alert.tenant == tenant, Alert.model == model, Alert.silenced_until > now)
+    return list(current_session().scalars(wanted))
+
+
 def alive(tenant: str, model: str) -> dict[tuple[str, str], Alert]:
     """The alerts of a model that are not resolved, by attribute and metric, held until the transaction ends."""
     wanted = select(Alert).where(Alert.tenant == tenant, Alert.model == model, ALIVE)
