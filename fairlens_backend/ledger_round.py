@@ -105,7 +105,10 @@ class Round:
 
     def _up_to(self, row: LedgerHead, keys: Sequence[LedgerKey], over: Callable[[], bool]) -> bool:
         """The entries before a head, and the head; False where the time was over before it."""
-        fold = self.walk.fold
+        fold, place = self.walk.fold, f"head {row.id}"
+        # SQLite lets anything stand in any column.
+        if not (isinstance(row.tree_size, int) and isinstance(row.note, str)):
+            raise Wrong(f"{place.capitalize()} was altered: its row is not what its note says.")
         self._trust(keys)
         while fold.size < row.tree_size:
             found = ledger.entries(fold.size, min(row.tree_size, fold.size + READ_AT_ONCE))
@@ -116,7 +119,6 @@ class Round:
                 self._trust(keys)
             if over():  # after, so that each step does something
                 return False
-        place = f"head {row.id}"
         self.walk.head(Head(row.note), place)
         if (row.tree_size, row.root, row.at) != (fold.size, fold.root(), self.walk.heads.last_time):
             raise Wrong(f"{place.capitalize()} was altered: its row is not what its note says.")
@@ -156,11 +158,15 @@ class Round:
 
     def _trust(self, keys: Sequence[LedgerKey]) -> None:
         """The keys that sign from this size on. Each but the first must be named by the entry before."""
-        while self.keys < len(keys) and keys[self.keys].first_size <= self.walk.fold.size:
+        while self.keys < len(keys):
             row = keys[self.keys]
+            if not isinstance(row.first_size, int):
+                raise Wrong(f"The ledger's key {self.keys + 1} was altered: its first size is no number.")
+            if row.first_size > self.walk.fold.size:
+                return
             try:
-                key = VerifierKey(row.name, bytes.fromhex(row.public_key))
-            except ValueError:
+                key = VerifierKey(str(row.name), bytes.fromhex(row.public_key))
+            except (TypeError, ValueError):
                 raise Wrong(f"The ledger's key {self.keys + 1} was altered: it is not hexadecimal.") from None
             if self.keys and self.named != key.text:
                 raise Wrong(

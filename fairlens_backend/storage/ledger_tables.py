@@ -19,6 +19,20 @@ TIME: Final = String(27)
 """a time as the entries and heads spell it, so that text order is time order: 2026-01-02T03:04:05.000000Z"""
 
 
+class StoredBytes(LargeBinary):
+    """Bytes that are read even where somebody has put a text or a number in their place, which SQLite allows: to be named as altered."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Any, coltype: Any) -> Any:
+        """What makes bytes of a column's value."""
+        return _as_bytes if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _as_bytes(value: Any) -> bytes | None:
+    return value if value is None or isinstance(value, bytes) else str(value).encode()
+
+
 class LedgerEntry(Base):
     """One event. `leaf` is what is hashed; the other columns repeat parts of it, to be searched by."""
 
@@ -41,8 +55,8 @@ class LedgerEntry(Base):
     """the model that the event is about"""
     record_id: Mapped[str | None] = mapped_column(ID)
     """the record that the event is about"""
-    nodes: Mapped[bytes] = mapped_column(LargeBinary)
-    leaf: Mapped[bytes] = mapped_column(LargeBinary)
+    nodes: Mapped[bytes] = mapped_column(StoredBytes)
+    leaf: Mapped[bytes] = mapped_column(StoredBytes)
     """the entry's canonical JSON, byte for byte"""
 
 
@@ -53,7 +67,7 @@ class LedgerHead(Base):
     id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True)
     tree_size: Mapped[int] = mapped_column(BIG_ID, index=True)
     at: Mapped[str] = mapped_column(TIME, index=True)
-    root: Mapped[bytes] = mapped_column(LargeBinary)
+    root: Mapped[bytes] = mapped_column(StoredBytes)
     note: Mapped[str] = mapped_column(Text)
     """the checkpoint as a signed note, byte for byte"""
 
@@ -93,7 +107,7 @@ class LedgerAttestation(Base):
     """cosignature or rfc3161"""
     name: Mapped[str] = mapped_column(NAME)
     at: Mapped[str] = mapped_column(TIME)
-    content: Mapped[bytes] = mapped_column(LargeBinary)
+    content: Mapped[bytes] = mapped_column(StoredBytes)
 
 
 REFUSAL: Final = "the ledger is append-only"
