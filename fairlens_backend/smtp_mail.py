@@ -96,7 +96,7 @@ def send_mail(
         raise NoAnswer(f"{server.host} did not show a valid certificate for its name") from None
     except (smtplib.SMTPException, OSError):
         raise NoAnswer(f"{server.host} does not answer or broke off at {step}") from None
-    said = "the mail server took it" + (f", but for {len(refused)} recipients" if refused else "")
+    said = "the mail server took it" + (f", but for {len(refused)} of the recipients" if refused else "")
     return Receipt(250, said, len(refused))
 
 

@@ -212,7 +212,8 @@ def _not_measured(report: Mapping[str, Any]) -> Iterator[Block]:
     below = sum(one["status"] != "ok" for one in crossings)
     if below:
         items.append(
-            f"{below:,} of {len(crossings):,} crossings of two attributes are under {settings['min_group_size']} decisions and not compared."
+            f"Of {w.plural(len(crossings), 'crossing')} of two attributes {below:,} {'is' if below == 1 else 'are'} under"
+            f" {settings['min_group_size']} decisions and not compared."
         )
     items += [
         "Crossings of three attributes and more.",

@@ -58,7 +58,7 @@ def take_baseline(series: Series, settings: DriftSettings, declared: BaselineWin
     else:
         checks, needed, where = series.between(*declared).known, 2, " in the declared baseline window"
     if len(checks) < needed:
-        return f"{len(checks)} checks with a value{where}, {needed} needed for a baseline."
+        return f"{len(checks)} check{'s' * (len(checks) != 1)} with a value{where}, {needed} needed for a baseline."
     errors = [math.sqrt(check.variance) for check in checks if check.variance is not None]
     error = float(np.median(errors)) if errors else None
     state = cusum_state((), error or 0.0, baseline=_values(checks), k=settings.k)

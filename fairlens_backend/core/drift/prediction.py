@@ -62,7 +62,7 @@ def predict(
             "slope_per_check",
             "action",
         )
-        reason = f"{len(place)} checks with a value, {MIN_CHECKS} needed: unknown, which does not mean fair."
+        reason = f"{len(place)} check{'s' * (len(place) != 1)} with a value, {MIN_CHECKS} needed: unknown, which does not mean fair."
         blank = dict.fromkeys(figures)
         return {"status": "insufficient_data", "reason": reason, **blank, **answer, "n_checks": len(place)}
     values = np.array([checks[i].value for i in place], dtype=np.float64)
