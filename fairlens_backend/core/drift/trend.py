@@ -77,7 +77,9 @@ def current_trend(series: Series, window: int | None = None) -> dict[str, Any]:
         "until": used[-1].time.isoformat() if used else None,
     }
     if len(used) < 3:
-        reason = f"{len(used)} check{'s' * (len(used) != 1)} with a value, 3 needed for a trend: it is unknown."
+        reason = (
+            f"{len(used)} check{'s' * (len(used) != 1)} with a value, 3 needed for a trend: it is unknown."
+        )
         return {**blank, "status": "insufficient_data", "reason": reason}
     x = np.array([(check.time - used[-1].time) / _DAY for check in used])
     y = np.array([check.value for check in used], dtype=np.float64)
@@ -131,9 +133,7 @@ def pre_alert(series: Series, window: int, horizon: int) -> dict[str, Any]:
     speed = velocity(values)
     if speed is None:
         blank = dict.fromkeys(("pre_alert", "beyond", "moving_average", "velocity", "projected"))
-        reason = (
-            f"{len(values)} check{'s' * (len(values) != 1)} with a value, at least 2 are needed: this says nothing about fairness."
-        )
+        reason = f"{len(values)} check{'s' * (len(values) != 1)} with a value, at least 2 are needed: this says nothing about fairness."
         return {**blank, **answer, "reasons": [reason]}
     average = math.fsum(values) / len(values)
     projected = average + speed * horizon
