@@ -40,7 +40,7 @@ from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.merkle import leaf_hash
 from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, parse_key, sign_note
 from fairlens_backend.core.tree_fold import TreeFold, tile_hashes
-from fairlens_backend.evidence_bundle import (
+from fairlens_backend.verifier.lines import (
     FORMAT_VERSION,
     Header,
     end_line,

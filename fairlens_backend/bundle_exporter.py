@@ -16,7 +16,10 @@ from fairlens_backend import ledger_keeper, telemetry
 from fairlens_backend.core.signed_note import VerifierKey
 from fairlens_backend.core.tree_fold import tiles
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.evidence_bundle import (
+from fairlens_backend.storage import ledger, ledger_events, ledger_heads, ledger_search
+from fairlens_backend.storage.ledger_tables import LedgerHead
+from fairlens_backend.storage.session import read_snapshot, unit_of_work
+from fairlens_backend.verifier.lines import (
     FORMAT_VERSION,
     Attestation,
     Header,
@@ -28,9 +31,6 @@ from fairlens_backend.evidence_bundle import (
     is_leaf,
     leaf_line,
 )
-from fairlens_backend.storage import ledger, ledger_events, ledger_heads, ledger_search
-from fairlens_backend.storage.ledger_tables import LedgerHead
-from fairlens_backend.storage.session import read_snapshot, unit_of_work
 
 AUDIT: Final = "AUDIT_COMPLETED"
 READ_AT_ONCE: Final = 500

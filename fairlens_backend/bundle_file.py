@@ -1,6 +1,6 @@
 """Verifies the file of a bundle in chunks, one process a core, with the verdict of a reading line by line.
 
-Chunks are checked by themselves (`bundle_runs`) and their results put together in the order of the file. A file as it stands is
+Chunks are checked by themselves (`verifier.runs`) and their results put together in the order of the file. A file as it stands is
 read by those who check it; of a packed one the pieces are handed to them.
 """
 
@@ -20,11 +20,11 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from fairlens_backend.bundle_heads import HeadCheck
-from fairlens_backend.bundle_runs import Checked, Run, Task, check_chunk
-from fairlens_backend.bundle_verdict import Verdict
-from fairlens_backend.bundle_verifier import Reading
 from fairlens_backend.core.signed_note import VerifierKey
+from fairlens_backend.verifier.bundle import Reading
+from fairlens_backend.verifier.heads import HeadCheck
+from fairlens_backend.verifier.runs import Checked, Run, Task, check_chunk
+from fairlens_backend.verifier.verdict import Verdict
 
 CHUNK_BYTES: Final = 64 << 20
 """Audits that are alike are computed together, so in large chunks each costs less: in ones of 2 MB twice as much."""
@@ -88,12 +88,12 @@ def verify_file(
     chunk_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Check a bundle that is a file, as `bundle_verifier.verify` does its lines.
+    """Check a bundle that is a file, as `verify_bundle` does its lines.
 
     Parameters
     ----------
     path : of the bundle, packed by gzip or not
-    keys, heads, intervals : as of `bundle_verifier.verify`
+    keys, heads, intervals : as of `verify_bundle`
     processes : how many check chunks; 0 checks them in this one, None takes one a core, of a small file none
     chunk_bytes : about how large a chunk is; None lets each process have some
     progress : told how many bytes of the file were read, and how many there are
@@ -101,7 +101,7 @@ def verify_file(
     Raises
     ------
     OSError, EOFError, gzip.BadGzipFile : the file cannot be read
-    ConfigurationError : as of `bundle_verifier.verify`
+    ConfigurationError : as of `verify_bundle`
     """
     reading = Reading(heads or HeadCheck(), keys, intervals=intervals)
     if processes is None:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fairlens_backend import telemetry
-from fairlens_backend.audit_bodies import UNREADABLE
-from fairlens_backend.bundle_entries import AuditEntry, ShortEntry, read_entry
 from fairlens_backend.core.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
 from fairlens_backend.core.signed_note import VerifierKey, open_note, parse_checkpoint
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
-from fairlens_backend.evidence_bundle import Wrong
-from fairlens_backend.stated_figures import FigureCheck
 from fairlens_backend.storage import ledger, ledger_heads, ledger_search
 from fairlens_backend.storage.ledger_tables import LedgerHead
 from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.verifier.bodies import UNREADABLE
+from fairlens_backend.verifier.entries import AuditEntry, ShortEntry, read_entry
+from fairlens_backend.verifier.lines import Wrong
+from fairlens_backend.verifier.stated_figures import FigureCheck
 
 MAX_ENTRIES: Final = 1_000
 MAX_PAGE_BYTES: Final = 8_000_000

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from fairlens_backend.audit_bodies import AuditBody, ShortBody
-from fairlens_backend.audit_kinds import Kind
-from fairlens_backend.bundle_audits import AuditChain
-from fairlens_backend.bundle_entries import AUDIT, AnyEntry, Walk, read_about
-from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.core.signed_note import VerifierKey
-from fairlens_backend.evidence_bundle import FORMAT_VERSION, Head, Header, Wrong
-from fairlens_backend.stated_figures import FigureCheck
-from fairlens_backend.stated_intervals import interval_faults
 from fairlens_backend.storage import ledger, ledger_heads
 from fairlens_backend.storage.ledger_tables import LedgerHead, LedgerKey
 from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.verifier.audits import AuditChain
+from fairlens_backend.verifier.bodies import AuditBody, ShortBody
+from fairlens_backend.verifier.entries import AUDIT, AnyEntry, Walk, read_about
+from fairlens_backend.verifier.heads import HeadCheck
+from fairlens_backend.verifier.kinds import Kind
+from fairlens_backend.verifier.lines import FORMAT_VERSION, Head, Header, Wrong
+from fairlens_backend.verifier.stated_figures import FigureCheck
+from fairlens_backend.verifier.stated_intervals import interval_faults
 
 READ_AT_ONCE: Final = 200
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fairlens_backend import config, evidence_files, telemetry
-from fairlens_backend.evidence_bundle import Wrong
 from fairlens_backend.ledger_round import Round
 from fairlens_backend.storage import ledger_heads
 from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.verifier.lines import Wrong
 
 BUDGET_S: Final = 1.0
 RESULT_FILE: Final = "ledger_check.json"

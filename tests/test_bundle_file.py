@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from fairlens_backend import bundle_file, bundle_verifier, ledger_keeper, telemetry
+from fairlens_backend import bundle_file, ledger_keeper, telemetry
 from fairlens_backend.bundle_file import verify_file
-from fairlens_backend.bundle_heads import HeadCheck
-from fairlens_backend.bundle_verifier import Verdict
 from fairlens_backend.core.merkle import leaf_hash
-from fairlens_backend.evidence_bundle import leaf_line, split_leaf
 from fairlens_backend.storage import ledger_heads
 from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.verifier.bundle import Verdict, verify_bundle
+from fairlens_backend.verifier.heads import HeadCheck
+from fairlens_backend.verifier.lines import leaf_line, split_leaf
 from tests.ledger_kit import at, audit, other
-from tests.test_bundle_verifier import (
+from tests.verifier.test_bundle import (
     Lines,
     closed,
     exported,
@@ -65,7 +65,7 @@ def sizes(lines: Lines) -> list[int]:
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_untouched_file_is_right(lines: Lines, tmp_path: Path, packed: bool) -> None:
     """Everything is counted as line by line, whatever the chunks and whoever checks them."""
-    expected = asdict(bundle_verifier.verify(lines, [key()]))
+    expected = asdict(verify_bundle(lines, [key()]))
     assert expected["finding"] is None and expected["audits"] == 10 and expected["figures"] > 100
     for size in sizes(lines):
         assert asdict(in_file(tmp_path, lines, size, packed=packed)) == expected
@@ -77,7 +77,7 @@ def test_a_bundle_of_the_first_version(lines: Lines, tmp_path: Path) -> None:
     above = [lines[0].replace(b'{"fairlens_evidence":2', b'{"fairlens_evidence":1'), *lines[1:-1]]
     end = {"end": {"lines": len(above), "sha256": sha256(b"".join(above)).hexdigest()}}
     old = [*above, json.dumps(end, separators=(",", ":")).encode() + b"\n"]
-    assert bundle_verifier.verify(old, [key()]).finding is None
+    assert verify_bundle(old, [key()]).finding is None
     for size in sizes(lines):
         assert in_file(tmp_path, old, size).finding is None
     wrong = [*old[:-1], old[-1].replace(b'"sha256":"', b'"sha256":"0')]
@@ -92,7 +92,7 @@ def test_a_thousand_random_tamperings_are_named_alike(lines: Lines, tmp_path: Pa
     for _ in range(500):
         kind, changed, _ = tampered(lines, chance)
         if changed != lines:
-            expected = bundle_verifier.verify(changed, [key()]).finding
+            expected = verify_bundle(changed, [key()]).finding
             assert expected is not None, (kind, changed)
             assert in_file(tmp_path, changed, chance.choice(sizes(lines))).finding == expected, kind
             found += 1
@@ -197,7 +197,7 @@ def test_an_entry_that_is_not_canonical(
     wrong = misspelt(lines, line, spell)
     assert wrong != lines
     said = f"Entry {index_at(lines, line)} (line {line + 1}) is not spelled as canonical JSON"
-    assert str(bundle_verifier.verify(wrong, [key()]).finding).startswith(said)
+    assert str(verify_bundle(wrong, [key()]).finding).startswith(said)
     for size in sizes(lines):
         assert str(in_file(tmp_path, wrong, size).finding).startswith(said)
 
@@ -221,7 +221,7 @@ def test_a_part_that_is_copied_and_not_canonical(
 
     wrong = misspelt(lines, line, lambda leaf: leaf.replace(old, new))
     assert wrong[line] != lines[line]
-    expected = str(bundle_verifier.verify(wrong, [key()]).finding)
+    expected = str(verify_bundle(wrong, [key()]).finding)
     assert expected.startswith(f"Entry {index_at(lines, line)} ")
     for size in sizes(lines):
         assert in_file(tmp_path, wrong, size).finding == expected
@@ -247,7 +247,7 @@ def test_random_changes_of_audits_under_true_signatures(lines: Lines, tmp_path: 
             changed = misspelt(lines, line, spell)
         except ValueError:  # no JSON, and so no bundle that anybody could sign here
             continue
-        expected = bundle_verifier.verify(changed, [key()])
+        expected = verify_bundle(changed, [key()])
         found = in_file(tmp_path, changed, chance.choice(sizes(lines)))
         assert found.finding == expected.finding
         assert found == expected or not found.ok  # how far a wrong one was counted depends on its chunks
@@ -328,7 +328,7 @@ def test_two_audits_after_the_range(lines: Lines, tmp_path: Path) -> None:
     closing = max(i for i, line in enumerate(lines) if line.startswith(b'{"hash"'))
     shorter = rewritten(lines, closing, lambda entry: entry["body"].update(until=until, audits=9))
     shorter = resigned([json.dumps(header, separators=(",", ":")).encode() + b"\n", *shorter[1:]])
-    expected = str(bundle_verifier.verify(shorter, [key()]).finding)
+    expected = str(verify_bundle(shorter, [key()]).finding)
     assert "is an audit after the range, as entry" in expected
     for size in sizes(lines):
         assert in_file(tmp_path, shorter, size).finding == expected
@@ -367,7 +367,7 @@ def test_intervals_are_computed_by_chunks_too(database: Any, tmp_path: Path) -> 
 def test_a_process_that_dies(lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed, as for want of memory: its chunk is read all the same."""
     monkeypatch.setattr(bundle_file, "_check", _die)
-    expected = asdict(bundle_verifier.verify(lines, [key()]))
+    expected = asdict(verify_bundle(lines, [key()]))
     assert asdict(in_file(tmp_path, lines, sizes(lines)[1], processes=2)) == expected
 
 
@@ -387,7 +387,7 @@ def test_what_was_read_is_told(lines: Lines, tmp_path: Path) -> None:
 def test_what_is_no_bundle(database: Any, tmp_path: Path) -> None:
     """Other files, an empty one and a cut packed one."""
     for content in (b"", b"hello\n", b"{}\n", b"\xff\xfe\n", b"no newline"):
-        expected = bundle_verifier.verify([content] if content else [], [key()]).finding
+        expected = verify_bundle([content] if content else [], [key()]).finding
         assert expected is not None and in_file(tmp_path, [content], 100).finding == expected
     (tmp_path / "cut.gz").write_bytes(gzip.compress(os.urandom(1000))[:-100])
     with pytest.raises((EOFError, gzip.BadGzipFile)):

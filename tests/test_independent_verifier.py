@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fairlens_backend import bundle_verifier, ledger_keeper
+from fairlens_backend import ledger_keeper
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.signed_note import VerifierKey
 from fairlens_backend.core.tree_fold import tiles
 from fairlens_backend.storage import ledger as storage_ledger
 from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.verifier.bundle import verify_bundle
 from tests import independent_verifier, ledger_kit
 from tests.ledger_kit import at, audit, other
-from tests.test_bundle_verifier import Lines, closed, exported, key, notation, resigned, rewritten, tampered
+from tests.verifier.test_bundle import Lines, closed, exported, key, notation, resigned, rewritten, tampered
 
 __all__ = ["notation"]
 
@@ -38,7 +39,7 @@ def ledger(database: Any, notation: str) -> None:
 
 def findings(lines: Lines, trusted: VerifierKey) -> tuple[str | None, str | None]:
     """What each says: first the server's, then the independent one."""
-    return bundle_verifier.verify(lines, [trusted]).finding, independent_verifier.verify(lines, trusted.text)
+    return verify_bundle(lines, [trusted]).finding, independent_verifier.verify(lines, trusted.text)
 
 
 def assert_both_find(lines: Lines, trusted: VerifierKey, what: object) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fairlens_backend import attestation_collector, bundle_verifier, config, ledger_keeper, ledger_witness
-from fairlens_backend.bundle_heads import HeadCheck
+from fairlens_backend import attestation_collector, config, ledger_keeper, ledger_witness
 from fairlens_backend.core.cosignature import parse_witness_key
 from fairlens_backend.core.merkle import consistency_proof, leaf_hash, node_hash
 from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, open_note, sign_note
@@ -19,10 +18,12 @@ from fairlens_backend.errors import ConfigurationError, InvalidInput, MalformedI
 from fairlens_backend.ledger_witness import AnotherSize
 from fairlens_backend.storage import ledger_heads
 from fairlens_backend.storage.session import read_snapshot
+from fairlens_backend.verifier.bundle import verify_bundle
+from fairlens_backend.verifier.heads import HeadCheck
 from tests import timestamp_server
 from tests.ledger_kit import at, audit
 from tests.live_server import LiveServer, live_server
-from tests.test_bundle_verifier import exported
+from tests.verifier.test_bundle import exported
 
 ORIGIN = "log.example/ledger"
 NOW = at(0)
@@ -214,16 +215,16 @@ def test_a_second_server_and_an_authority_speak_of_heads(
         roots = authority.roots.read_bytes()
     witness = parse_witness_key(key)
     trusted = [ledger_keeper.ensure_key(NOW)]
-    verdict = bundle_verifier.verify(lines, trusted, HeadCheck(roots=roots, witnesses=[witness]))
+    verdict = verify_bundle(lines, trusted, HeadCheck(roots=roots, witnesses=[witness]))
     assert verdict.finding is None
     # The heads of the tests are dated months before the true clocks of witness and authority, which is no fault.
     assert verdict.cosignatures == verdict.timestamps == 2
     # Of the heads nothing is left unchecked; intervals were not asked for.
     assert ["--intervals" in one for one in verdict.not_checked] == [True]
-    bare = bundle_verifier.verify(lines, trusted)
+    bare = verify_bundle(lines, trusted)
     assert bare.ok and any("cosignatures" in one for one in bare.not_checked)
     broken = [line.replace(b'"kind":"cosignature"', b'"kind":"cosignature" ') for line in lines]
-    assert not bundle_verifier.verify(broken, trusted).ok
+    assert not verify_bundle(broken, trusted).ok
     with read_snapshot():
         newest = ledger_heads.newest()
         assert newest is not None

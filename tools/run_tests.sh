@@ -38,8 +38,8 @@ if [ "$which" != sqlite ]; then
     else
         # The doors above the database, files that were exported from it, and what drives servers of its own for long are run
         # once, below; so is every other test that asks for no database (tests/conftest.py).
-        once=(core oracles simulations tools report_rendering channels commands blueprints test_docs.py test_house.py test_packaging.py
-            test_cli.py test_compose.py test_library.py test_large_input.py test_bundle_verifier.py test_bundle_file.py
+        once=(core oracles simulations tools report_rendering channels commands blueprints verifier test_docs.py test_house.py test_packaging.py
+            test_cli.py test_compose.py test_library.py test_large_input.py test_bundle_file.py
             test_independent_verifier.py test_numeric_audit.py test_outbound_http.py test_audit_rendering.py
             test_timestamp_authority.py test_uploaded_files.py test_model_train.py test_keys_live.py test_webhooks.py
             test_api_shape.py test_bad_input.py test_ledger_witness.py test_alert_text.py test_app.py test_auth.py

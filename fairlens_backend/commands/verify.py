@@ -17,7 +17,7 @@ from fairlens_backend.commands.export_evidence import key_texts, read_bytes, rea
 from fairlens_backend.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from fairlens_backend.bundle_verdict import Verdict
+    from fairlens_backend.verifier.verdict import Verdict
 
 NAME = "verify"
 HELP = "check a file of export-evidence with the public key"
@@ -72,9 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(wanted: argparse.Namespace) -> int:
     """Check it; 0 or 1."""
     from fairlens_backend.bundle_file import verify_file
-    from fairlens_backend.bundle_heads import HeadCheck
     from fairlens_backend.core.cosignature import parse_witness_key
     from fairlens_backend.core.signed_note import parse_key
+    from fairlens_backend.verifier.heads import HeadCheck
 
     keys = [parse_key(text) for given in wanted.key for text in key_texts(given)]
     heads = HeadCheck(

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fairlens_backend.audit_bodies import ShortBody
 from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.core.merkle import HASH_BYTES
+from fairlens_backend.verifier.bodies import ShortBody
 
 Column = Sequence[bytes]
 _LEAST_PLAIN: Final = 0x20

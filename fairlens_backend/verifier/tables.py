@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fairlens_backend.audit_numbers import ShortAudits
 from fairlens_backend.core.columns import SCORE_UNKNOWN
 from fairlens_backend.core.figure_batches import Layout
+from fairlens_backend.verifier.numbers import ShortAudits
 
 IntArray = npt.NDArray[np.int64]
 ENOUGH: Final = 200

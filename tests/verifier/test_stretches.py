@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from fairlens_backend.audit_kinds import Kinds
-from fairlens_backend.bundle_entries import ShortEntry, read_entry
-from fairlens_backend.bundle_stretches import Stretch, StretchReader
 from fairlens_backend.core.audit_evidence import audit_body
 from fairlens_backend.core.audit_notation import shortened
 from fairlens_backend.core.canonical_json import canonical_json, is_canonical
 from fairlens_backend.core.merkle import leaf_hash
-from fairlens_backend.evidence_bundle import FORMAT_VERSION, Header, leaf_line, split_leaf
+from fairlens_backend.verifier.entries import ShortEntry, read_entry
+from fairlens_backend.verifier.kinds import Kinds
+from fairlens_backend.verifier.lines import FORMAT_VERSION, Header, leaf_line, split_leaf
+from fairlens_backend.verifier.stretches import Stretch, StretchReader
 from tests.ledger_kit import assessed
 
 STAMP = "2026-03-02T10:00:00.000000Z"

@@ -7,17 +7,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from fairlens_backend import bundle_verifier
-from fairlens_backend.audit_bodies import AuditBody, ShortBody
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.core.audit_evidence import audit_body
 from fairlens_backend.core.audit_notation import shortened
 from fairlens_backend.core.counts import CountTable
 from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.row_sample import RowMeasured
-from fairlens_backend.stated_intervals import interval_faults
+from fairlens_backend.verifier.bodies import AuditBody, ShortBody
+from fairlens_backend.verifier.bundle import verify_bundle
+from fairlens_backend.verifier.stated_intervals import interval_faults
 from tests.ledger_kit import recorded
-from tests.test_bundle_verifier import exported, key
+from tests.verifier.test_bundle import exported, key
 
 Change = Callable[[dict[str, Any]], object]
 RECORD = {"record_id": "rec", "hash_value": "0" * 64, "audit_sha256": "1" * 64}
@@ -180,7 +180,7 @@ def test_a_bundle_with_a_beautified_verdict(database: Any, intervals: bool) -> N
     counts = table()
     found = {**assess(counts, n_resamples=50, extra=of_rows()), "overall_severity": "PASS", "alert": False}
     index = recorded(5, counts.to_dict(), found)
-    verdict = bundle_verifier.verify(exported(0, 100), [key()], intervals=intervals)
+    verdict = verify_bundle(exported(0, 100), [key()], intervals=intervals)
     if intervals:
         assert str(verdict.finding).startswith(
             f"Entry {index}: it states PASS for overall_severity; its counts, and "
@@ -194,7 +194,7 @@ def test_what_intervals_cannot_check_is_said(database: Any) -> None:
     """The figures of rows and history are counted, and the reader is told that the verdict was computed with them."""
     counts = table()
     recorded(5, counts.to_dict(), assess(counts, n_resamples=50, extra=of_rows()))
-    verdict = bundle_verifier.verify(exported(0, 100), [key()], intervals=True)
+    verdict = verify_bundle(exported(0, 100), [key()], intervals=True)
     assert verdict.finding is None
     assert verdict.not_checked == [
         "2 figures of samples of rows or of earlier audits, which no count table gives; what follows from all figures together was computed with these as stated"

@@ -8,17 +8,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from fairlens_backend import audit_tables
-from fairlens_backend.audit_bodies import ShortBody
-from fairlens_backend.audit_numbers import ShortAudits
-from fairlens_backend.audit_tables import Batch, batches
 from fairlens_backend.core.assessment import assess
 from fairlens_backend.core.audit_evidence import audit_body
 from fairlens_backend.core.audit_notation import shortened
 from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.core.counts import CountTable
-from fairlens_backend.evidence_bundle import Wrong
-from fairlens_backend.stated_figures import FigureCheck
+from fairlens_backend.verifier import tables
+from fairlens_backend.verifier.bodies import ShortBody
+from fairlens_backend.verifier.lines import Wrong
+from fairlens_backend.verifier.numbers import ShortAudits
+from fairlens_backend.verifier.stated_figures import FigureCheck
+from fairlens_backend.verifier.tables import Batch, batches
 
 RECORD = {"record_id": "rec", "hash_value": "0" * 64, "audit_sha256": "1" * 64}
 NEARLY_EMPTY = (27, 30, 42, 48, 57, 60, 69)  # with scores: the other notation is shorter
@@ -83,7 +83,7 @@ def test_the_engines_figures_are_right(
     bodies: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, cells: int
 ) -> None:
     """In one union, in some, and each audit by itself: as many figures are compared, and none differs."""
-    monkeypatch.setattr(audit_tables, "CELLS_AT_ONCE", cells)
+    monkeypatch.setattr(tables, "CELLS_AT_ONCE", cells)
     figures = sum(
         len(body["figures"]["measured"][0]) - body["figures"]["names"].count("history") * 3 for body in bodies
     )
@@ -169,12 +169,12 @@ def test_where_groups_of_nobody_would_take_part_each_layout_is_by_itself() -> No
     """A smallest size of 0 is none that our audits have; put into a union, empty groups would be compared."""
     made = waiting([body for body in map(body_of, SEEDS[:6]) if body is not None])
     for one in made:
-        object.__setattr__(one.kind, "layout", audit_tables.replace(one.kind.layout, least=0))
+        object.__setattr__(one.kind, "layout", tables.replace(one.kind.layout, least=0))
     assert [len(batch.audits) for batch in batches(made)] == [1] * 6
 
 
 def test_many_of_the_same_groups_are_by_themselves(bodies: list[dict[str, Any]]) -> None:
     """So that what comes and goes elsewhere does not make their tables wider."""
-    same = waiting([bodies[1]] * audit_tables.ENOUGH)
+    same = waiting([bodies[1]] * tables.ENOUGH)
     found = list(batches([*same, *waiting(bodies[2:9])]))
-    assert found[0].layout == same[0].kind.layout and len(found[0].audits) == audit_tables.ENOUGH
+    assert found[0].layout == same[0].kind.layout and len(found[0].audits) == tables.ENOUGH

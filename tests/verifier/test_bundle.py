@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fairlens_backend import bundle_exporter, bundle_verifier, key_providers, ledger_keeper
-from fairlens_backend.bundle_heads import HeadCheck
-from fairlens_backend.bundle_verifier import Verdict
+from fairlens_backend import bundle_exporter, key_providers, ledger_keeper
 from fairlens_backend.core.audit_notation import shortened
 from fairlens_backend.core.canonical_json import canonical_json
 from fairlens_backend.core.cosignature import WitnessKey, cosign
@@ -21,9 +19,11 @@ from fairlens_backend.core.merkle import leaf_hash
 from fairlens_backend.core.signed_note import Checkpoint, VerifierKey, open_note, sign_note
 from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.errors import InvalidInput, NotFound
-from fairlens_backend.evidence_bundle import Attestation, end_line, head_line, leaf_line, split_leaf
 from fairlens_backend.storage import ledger, ledger_heads
 from fairlens_backend.storage.session import read_snapshot, unit_of_work
+from fairlens_backend.verifier.bundle import Verdict, verify_bundle
+from fairlens_backend.verifier.heads import HeadCheck
+from fairlens_backend.verifier.lines import Attestation, end_line, head_line, leaf_line, split_leaf
 from tests import independent_verifier
 from tests.ledger_kit import at, audit, body_of, other
 
@@ -46,7 +46,7 @@ def checked(
     lines: Lines, *, keys: list[VerifierKey] | None = None, heads: HeadCheck | None = None
 ) -> Verdict:
     """What the verifier says."""
-    return bundle_verifier.verify(lines, keys or [key()], heads)
+    return verify_bundle(lines, keys or [key()], heads)
 
 
 def closed(lines: Lines) -> Lines:
@@ -117,7 +117,7 @@ def test_intervals_and_p_values_too(database: Any, notation: str) -> None:
     """With the whole engine also the limits of the intervals and the p-values are computed anew."""
     audit(5, n_resamples=200, seed=3)
     lines = exported(0, 100)
-    assert bundle_verifier.verify(lines, [key()], intervals=True).finding is None
+    assert verify_bundle(lines, [key()], intervals=True).finding is None
 
 
 def test_a_key_that_is_not_trusted(bundle: Lines) -> None:
@@ -268,7 +268,7 @@ def audit_changed(
 ) -> str:
     """What is found when whoever runs the server changes an audit and signs every head anew."""
     forged = resigned(rewritten(lines, place(lines, 4), change))
-    return str(bundle_verifier.verify(forged, [key()], intervals=intervals).finding)
+    return str(verify_bundle(forged, [key()], intervals=intervals).finding)
 
 
 @pytest.mark.parametrize(
@@ -575,7 +575,7 @@ def test_a_thousand_random_tamperings_are_all_found(history: None) -> None:
         kind, lines, words = tampered(bundle, chance)
         if lines == bundle:
             continue
-        found = bundle_verifier.verify(lines, trusted).finding
+        found = verify_bundle(lines, trusted).finding
         assert found is not None, (kind, lines)
         assert any(word in found for word in words), (kind, found)
         kinds[kind] = kinds.get(kind, 0) + 1

@@ -6,14 +6,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from fairlens_backend.audit_bodies import UNREADABLE, AuditBody, ShortBody
-from fairlens_backend.bundle_heads import HeadCheck
 from fairlens_backend.core.audit_notation import SHORT_VERSION
 from fairlens_backend.core.canonical_json import is_canonical
 from fairlens_backend.core.merkle import leaf_hash
 from fairlens_backend.core.signed_note import is_time
 from fairlens_backend.core.tree_fold import TreeFold
-from fairlens_backend.evidence_bundle import Head, Wrong
+from fairlens_backend.verifier.bodies import UNREADABLE, AuditBody, ShortBody
+from fairlens_backend.verifier.heads import HeadCheck
+from fairlens_backend.verifier.lines import Head, Wrong
 
 AUDIT: Final = "AUDIT_COMPLETED"
 EXPORT: Final = "EVIDENCE_EXPORTED"

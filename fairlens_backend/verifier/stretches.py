@@ -6,11 +6,11 @@ from hashlib import sha256
 from operator import le
 from typing import Final
 
-from fairlens_backend.audit_kinds import Kind, Kinds
-from fairlens_backend.audit_spelling import Spelt, is_plain, line_pattern
-from fairlens_backend.bundle_audits import Link
 from fairlens_backend.core.signed_note import is_time
-from fairlens_backend.evidence_bundle import LEAF_START, Header
+from fairlens_backend.verifier.audits import Link
+from fairlens_backend.verifier.kinds import Kind, Kinds
+from fairlens_backend.verifier.lines import LEAF_START, Header
+from fairlens_backend.verifier.spelling import Spelt, is_plain, line_pattern
 
 _START: Final = b'{"body":{"alert":'
 """how audits of this version begin"""

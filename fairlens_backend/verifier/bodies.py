@@ -8,7 +8,7 @@ import msgspec
 from fairlens_backend.core.audit_notation import spelled_out
 from fairlens_backend.core.canonical_json import MAX_SAFE_INTEGER
 from fairlens_backend.core.figure_batches import Layout, Row
-from fairlens_backend.evidence_bundle import Wrong
+from fairlens_backend.verifier.lines import Wrong
 
 COUNTS_VERSION: Final = 1
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -17,7 +17,7 @@ from fairlens_backend.core.signed_note import (
 from fairlens_backend.core.timestamp_token import proved_time
 from fairlens_backend.core.tree_fold import TreeFold
 from fairlens_backend.errors import InvalidInput, TamperedArtefact
-from fairlens_backend.evidence_bundle import Attestation, Head, Wrong, content_of
+from fairlens_backend.verifier.lines import Attestation, Head, Wrong, content_of
 
 CLOCKS_APART: Final = timedelta(minutes=5)
 """how much earlier than a head's own time an authority's or a witness's may be: clocks differ"""

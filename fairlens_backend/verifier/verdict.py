@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fairlens_backend.audit_bodies import UNREADABLE
-from fairlens_backend.bundle_entries import read_entry
-from fairlens_backend.evidence_bundle import Header, Wrong, is_leaf, split_leaf
+from fairlens_backend.verifier.bodies import UNREADABLE
+from fairlens_backend.verifier.entries import read_entry
+from fairlens_backend.verifier.lines import Header, Wrong, is_leaf, split_leaf
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 A chunk's entries are told as runs: stretches that are right as far as they themselves show, with what must fit those above.
 Whatever is not an entry of a known sort stands between them as it is, and from the first thing that looks wrong on a chunk is
-left to the reader of single lines (`bundle_verifier`), which says what it is. So nothing is wrong here, and nothing right twice.
+left to the reader of single lines (`verifier.bundle`), which says what it is. So nothing is wrong here, and nothing right twice.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,12 @@ from typing import Final
 
 import msgspec
 
-from fairlens_backend.audit_bodies import UNREADABLE, AuditBody, ShortBody
-from fairlens_backend.audit_kinds import Kind, Kinds
-from fairlens_backend.bundle_audits import AuditChain, Link
-from fairlens_backend.bundle_entries import (
+from fairlens_backend.core.canonical_json import is_canonical
+from fairlens_backend.core.signed_note import is_time
+from fairlens_backend.core.tree_fold import tile_hashes
+from fairlens_backend.verifier.audits import AuditChain, Link
+from fairlens_backend.verifier.bodies import UNREADABLE, AuditBody, ShortBody
+from fairlens_backend.verifier.entries import (
     AUDIT,
     END_OF_SHORT,
     EXPORT,
@@ -28,12 +30,10 @@ from fairlens_backend.bundle_entries import (
     is_known,
     read_entry,
 )
-from fairlens_backend.bundle_stretches import Stretch, StretchReader
-from fairlens_backend.core.canonical_json import is_canonical
-from fairlens_backend.core.signed_note import is_time
-from fairlens_backend.core.tree_fold import tile_hashes
-from fairlens_backend.evidence_bundle import LEAF_START, Header, Wrong, is_leaf
-from fairlens_backend.stated_figures import FigureCheck
+from fairlens_backend.verifier.kinds import Kind, Kinds
+from fairlens_backend.verifier.lines import LEAF_START, Header, Wrong, is_leaf
+from fairlens_backend.verifier.stated_figures import FigureCheck
+from fairlens_backend.verifier.stretches import Stretch, StretchReader
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _KINDS: Final = Kinds()
@@ -48,7 +48,7 @@ class Task:
     ----------
     header : the bundle's
     cuts : sizes of the tree at which a run must end, since somebody compares it there
-    intervals : as of `bundle_verifier.verify`
+    intervals : as of `verify_bundle`
     """
 
     header: Header

@@ -8,19 +8,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fairlens_backend.audit_bodies import (
+from fairlens_backend.core.audit_notation import REST_COLUMNS, cell_places
+from fairlens_backend.core.canonical_json import is_canonical
+from fairlens_backend.core.columns import SCORE_UNKNOWN
+from fairlens_backend.core.figure_batches import Layout
+from fairlens_backend.verifier.bodies import (
     UNREADABLE,
     Settings,
     ShortBody,
     StatedOf,
     layout_of,
 )
-from fairlens_backend.audit_spelling import Spelt, spelling_of
-from fairlens_backend.core.audit_notation import REST_COLUMNS, cell_places
-from fairlens_backend.core.canonical_json import is_canonical
-from fairlens_backend.core.columns import SCORE_UNKNOWN
-from fairlens_backend.core.figure_batches import Layout
-from fairlens_backend.evidence_bundle import Wrong
+from fairlens_backend.verifier.lines import Wrong
+from fairlens_backend.verifier.spelling import Spelt, spelling_of
 
 
 @dataclass(frozen=True, eq=False)

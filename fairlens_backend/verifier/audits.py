@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import msgspec
 
-from fairlens_backend.audit_bodies import AuditBody, ShortBody
-from fairlens_backend.bundle_entries import AnyEntry, Entry, read_body
 from fairlens_backend.core.audit_notation import SHORT_VERSION
-from fairlens_backend.evidence_bundle import Header, Wrong, export_body
-from fairlens_backend.stated_figures import FigureCheck
+from fairlens_backend.verifier.bodies import AuditBody, ShortBody
+from fairlens_backend.verifier.entries import AnyEntry, Entry, read_body
+from fairlens_backend.verifier.lines import Header, Wrong, export_body
+from fairlens_backend.verifier.stated_figures import FigureCheck
 
 
 class _NamesModel(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fairlens_backend.audit_bodies import (
+from fairlens_backend.core.figure_batches import Figure, Layout, cells_of, figures
+from fairlens_backend.verifier.bodies import (
     COUNTS_VERSION,
     AuditBody,
     Counts,
@@ -17,13 +18,12 @@ from fairlens_backend.audit_bodies import (
     layout_of,
     misstated,
 )
-from fairlens_backend.audit_kinds import Kind, Kinds
-from fairlens_backend.audit_numbers import ShortAudits, Unreadable, size_faults
-from fairlens_backend.audit_spelling import Spelt
-from fairlens_backend.audit_tables import Batch, batches
-from fairlens_backend.core.figure_batches import Figure, Layout, cells_of, figures
-from fairlens_backend.evidence_bundle import Wrong
-from fairlens_backend.stated_intervals import interval_faults
+from fairlens_backend.verifier.kinds import Kind, Kinds
+from fairlens_backend.verifier.lines import Wrong
+from fairlens_backend.verifier.numbers import ShortAudits, Unreadable, size_faults
+from fairlens_backend.verifier.spelling import Spelt
+from fairlens_backend.verifier.stated_intervals import interval_faults
+from fairlens_backend.verifier.tables import Batch, batches
 
 AT_ONCE: Final = 20_000
 """audits of version 2 that wait at most, by their numbers alone; those of version 1, which wait as they are, count as ten"""

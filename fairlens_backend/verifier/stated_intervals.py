@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from fairlens_backend import __version__
-from fairlens_backend.audit_bodies import AuditBody, Fault, Settings, ShortBody, Stated, long_body
 from fairlens_backend.core.assessment import measure_all
 from fairlens_backend.core.audit_evidence import basis_of
 from fairlens_backend.core.counts import CountTable
@@ -22,7 +21,8 @@ from fairlens_backend.core.metrics import METRICS_BY_NAME
 from fairlens_backend.core.policy import Policy
 from fairlens_backend.core.severity import ALERTING
 from fairlens_backend.errors import FairLensError
-from fairlens_backend.evidence_bundle import Wrong
+from fairlens_backend.verifier.bodies import AuditBody, Fault, Settings, ShortBody, Stated, long_body
+from fairlens_backend.verifier.lines import Wrong
 
 TOLERANCE: Final = 2e-9
 """Limits and p-values are kept as whole numbers of 1e-9, so two machines may round a half to different sides."""
@@ -154,7 +154,7 @@ def _differences(
 
 
 def _of_counts(one: Measured) -> Iterator[tuple[str, object]]:
-    """What of a figure the counts alone give, beside its value and sign, which `stated_figures` compares."""
+    """What of a figure the counts alone give, beside its value and sign, which `verifier.stated_figures` compares."""
     low, high, method = one.interval or (None, None, None)
     yield "status", one.status
     yield "groups_compared", tuple(one.compared)

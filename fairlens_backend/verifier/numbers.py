@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fairlens_backend.audit_bodies import Fault, ShortBody, misstated
-from fairlens_backend.audit_kinds import Kind
 from fairlens_backend.core.audit_notation import FIGURE_UNITS
 from fairlens_backend.core.canonical_json import MAX_SAFE_INTEGER
-from fairlens_backend.evidence_bundle import Wrong
+from fairlens_backend.verifier.bodies import Fault, ShortBody, misstated
+from fairlens_backend.verifier.kinds import Kind
+from fairlens_backend.verifier.lines import Wrong
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

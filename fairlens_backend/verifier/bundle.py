@@ -8,8 +8,10 @@ states is what its counts give. It stops at the first thing that is wrong and sa
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 
-from fairlens_backend.bundle_audits import AuditChain
-from fairlens_backend.bundle_entries import (
+from fairlens_backend.core.signed_note import VerifierKey, is_time
+from fairlens_backend.errors import InvalidInput
+from fairlens_backend.verifier.audits import AuditChain
+from fairlens_backend.verifier.entries import (
     AUDIT,
     EXPORT,
     KEY_ROTATED,
@@ -17,12 +19,8 @@ from fairlens_backend.bundle_entries import (
     Walk,
     read_about,
 )
-from fairlens_backend.bundle_heads import HeadCheck
-from fairlens_backend.bundle_runs import Run
-from fairlens_backend.bundle_verdict import Verdict, misplaced
-from fairlens_backend.core.signed_note import VerifierKey, is_time
-from fairlens_backend.errors import InvalidInput
-from fairlens_backend.evidence_bundle import (
+from fairlens_backend.verifier.heads import HeadCheck
+from fairlens_backend.verifier.lines import (
     READ_VERSIONS,
     START,
     End,
@@ -35,10 +33,12 @@ from fairlens_backend.evidence_bundle import (
     read_line,
     split_leaf,
 )
-from fairlens_backend.stated_figures import FigureCheck
+from fairlens_backend.verifier.runs import Run
+from fairlens_backend.verifier.stated_figures import FigureCheck
+from fairlens_backend.verifier.verdict import Verdict, misplaced
 
 
-def verify(
+def verify_bundle(
     lines: Iterable[bytes],
     keys: Sequence[VerifierKey],
     heads: HeadCheck | None = None,

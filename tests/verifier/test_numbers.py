@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fairlens_backend.audit_kinds import Kind
-from fairlens_backend.audit_numbers import Row, ShortAudits, Unreadable, size_faults
 from fairlens_backend.core.figure_batches import Layout
+from fairlens_backend.verifier.kinds import Kind
+from fairlens_backend.verifier.numbers import Row, ShortAudits, Unreadable, size_faults
 
 SHAPE = ((None, "a", "counts"), ("sex", "b", "counts"), ("sex", "c", "history"))
 KIND = Kind(Layout(("sex",), (), ("sex",), (), 30), SHAPE, np.array([0, 2]), np.array([1]), (10,), 3, b"")
