@@ -11,7 +11,7 @@ from typing import Any
 from fairlens_backend import blockchain_anchor, evidence_files, ledger_reader, telemetry
 from fairlens_backend.errors import FairLensError, InvalidInput, NotFound
 from fairlens_backend.evidence_publisher import hash_of, line_of
-from fairlens_backend.security_utils import canonical_json, decrypt_text, sha256_hex
+from fairlens_backend.security_utils import canonical_json, decrypt_text, gone_key, sha256_hex
 from fairlens_backend.storage import checks, evidence
 from fairlens_backend.storage.session import read_snapshot
 from fairlens_backend.storage.tables import FairnessCheck
@@ -45,7 +45,8 @@ def verify_record(record_id: str, tenant: str = "default") -> dict[str, Any]:
     Returns
     -------
     dict of record_id, valid, pending (its line and anchor are still to be written), parts {row, line, chain, anchor, alert_text,
-    audit, ledger: {ok, reason}; of the anchor also simulated}, failed (names of parts), message (a sentence that names what was altered)
+    audit, ledger: {ok, reason}; of the anchor also simulated, of a text whose key was lost also unreadable}, failed (names of parts),
+    message (a sentence that names what was altered)
 
     Raises
     ------
@@ -58,8 +59,9 @@ def verify_record(record_id: str, tenant: str = "default") -> dict[str, Any]:
             raise NotFound(f"There is no record {record_id!r}.", record_id=record_id)
         parts, pending = _check(row, lines, record_id)
     failed = [name for name in PARTS if not parts[name]["ok"] and not parts[name].get("pending")]
-    if failed:
-        telemetry.log("EVIDENCE_DAMAGED", level="error", record_id=record_id, failed=failed)
+    altered = [name for name in failed if not parts[name].get("unreadable")]
+    if altered:
+        telemetry.log("EVIDENCE_DAMAGED", level="error", record_id=record_id, failed=altered)
     return {
         "record_id": record_id,
         "valid": not failed and not pending,
@@ -83,7 +85,7 @@ def _check(row: FairnessCheck | None, lines: list[bytes], record_id: str) -> tup
         "line": _part(None if pending else line_fault, pending=pending),
         "chain": _part(_chain_fault(right)),
         "anchor": {**_anchor_part(right), "simulated": True},
-        "alert_text": _part(_alert_fault(right, row)),
+        "alert_text": _alert_part(right, row),
         "audit": _part(_audit_fault(right)),
         "ledger": _part(ledger_reader.fault_of_record(right.record, right.hash_value)),
     }
@@ -212,6 +214,20 @@ def _anchored(copy: Copy) -> bool:
     return _anchor_of(copy) in blockchain_anchor.lines_about(copy.hash_value)
 
 
+def _alert_part(copy: Copy, row: FairnessCheck | None) -> Part:
+    """Of a text whose key was given up nobody can say whether it was altered."""
+    part = _part(_alert_fault(copy, row))
+    token = row.encrypted_alert if row is not None else None
+    gone = gone_key(token) if token is not None and copy.record.get("alert_text_sha256") else None
+    if gone is None:
+        return part
+    return {
+        "ok": False,
+        "unreadable": True,
+        "reason": f"cannot be read: the data key {gone} is gone, as after a loss of the master key",
+    }
+
+
 def _alert_fault(copy: Copy, row: FairnessCheck | None) -> str | None:
     digest = copy.record.get("alert_text_sha256")
     token = row.encrypted_alert if row is not None else None
@@ -257,9 +273,13 @@ def _row_at(seq: Any, step: int) -> FairnessCheck | None:
 
 
 def _sentence(record_id: str, parts: dict[str, Part], failed: list[str], pending: bool) -> str:
-    if failed:
+    altered = [name for name in failed if not parts[name].get("unreadable")]
+    if altered:
         named = "; ".join(f"{NAMES[name]}: {parts[name]['reason']}" for name in failed)
         return f"Record {record_id} is not as it was recorded. Altered: {named}."
+    if failed:
+        unread = "; ".join(f"{NAMES[name]} {parts[name]['reason']}" for name in failed)
+        return f"Record {record_id}: all that can be read of it is unaltered; {unread}."
     if pending:
         return f"Record {record_id} is unaltered; its line and (simulated) anchor are still to be written."
     return f"Record {record_id} is unaltered: row, line, chain, anchor (simulated), alert text, audit and ledger agree."

@@ -118,6 +118,18 @@ def decrypt_text(token: str) -> str:
         return _refuse()
 
 
+def gone_key(token: str) -> str | None:
+    """The mark of the data key that a token names and that is no longer there, as after a loss of the master key; None else."""
+    mark, end, _ = token.partition(END)
+    number = mark.removeprefix(MARK)
+    if not end or not (number.isascii() and number.isdigit()):
+        return None
+    with read_snapshot():
+        there = [row.id for row in keys.newest_first()]
+    # A number that is higher than the newest one's never was a key's.
+    return mark if there and int(number) not in there and int(number) < there[0] else None
+
+
 def add_data_key(by: str, now: datetime) -> int:
     """Make a new data key, in the caller's unit of work and behind `keys.lock`; its number.
 

@@ -9,7 +9,7 @@ import pytest
 
 from fairlens_backend import compliance_logger, evidence_files, security_utils
 from fairlens_backend.errors import NotFound, TamperedArtefact
-from fairlens_backend.storage import checks
+from fairlens_backend.storage import checks, keys
 from fairlens_backend.storage.session import unit_of_work
 from tests import evidence_kit as kit
 from tests.evidence_kit import NOW, TENANT, add
@@ -193,6 +193,28 @@ def test_an_altered_alert_text_is_named_and_nothing_else(three: None, token: str
     with pytest.raises((TamperedArtefact, NotFound)):
         compliance_logger.read_alert_text("rec-2", TENANT, "eve", "10.0.0.1", NOW)
     assert compliance_logger.decryptions("rec-2", TENANT) == []
+
+
+def test_an_alert_text_whose_key_was_given_up_is_not_called_altered(
+    three: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can read it, so it is not valid; but nobody altered it. A number that never was a key's is an alteration."""
+    with unit_of_work():
+        keys.lock()
+        (old,) = keys.newest_first()
+        number = security_utils.add_data_key("recovery", NOW)
+        keys.remove([old.id])
+    assert failed() == ["alert_text"]
+    verdict = compliance_logger.verify_record("rec-2", TENANT)
+    said = "all that can be read of it is unaltered; the encrypted alert text cannot be read: the data key k1 is gone"
+    assert said in verdict["message"] and "Altered" not in verdict["message"]
+    assert verdict["parts"]["alert_text"]["unreadable"] is True
+    assert "EVIDENCE_DAMAGED" not in capsys.readouterr().out
+    kit.sql("UPDATE fairness_checks SET model = 'other' WHERE seq = 2")
+    assert "Altered: the row" in compliance_logger.verify_record("rec-2", TENANT)["message"]
+    for token in (f"k{number + 1}.gAAAA", "k.gAAAA", "k1", f"k{number}.gAAAA"):
+        kit.sql("UPDATE fairness_checks SET encrypted_alert = :token WHERE seq = 2", token=token)
+        assert "the encrypted alert text:" in compliance_logger.verify_record("rec-2", TENANT)["message"]
 
 
 def test_an_alert_text_where_none_was_recorded_is_named(three: None) -> None:
