@@ -25,6 +25,8 @@ class _Session(Session):
 
     pooled: PoolProxiedConnection | None = None
     """what that transaction runs on; None where there is none"""
+    ends: bool = False
+    """whether it is being committed: of one that is cut off then nobody knows"""
 
     def __init__(self, bind: Engine) -> None:
         super().__init__(bind, expire_on_commit=False)
@@ -181,8 +183,10 @@ def not_at_end(act: Callable[[list[Any]], object]) -> list[Any]:
 def _finish(session: _Session) -> None:
     if session.last_acts and session.in_transaction():
         session.flush()  # what others wait for comes after it
+    session.ends = not session.in_transaction()  # what is alone commits itself
     for act, what in session.last_acts.items():
         act(what)
+    session.ends = True
     if session.in_transaction():
         session.commit()
     # Still open where the session had nothing to say to the database: its transaction never joined the driver's.
@@ -192,15 +196,16 @@ def _finish(session: _Session) -> None:
 
 @contextmanager
 def _session_on(bind: Engine) -> Iterator[_Session]:
+    session = _take(bind)
     try:
-        token = _session.set(session := _take(bind))
+        token = _session.set(session)
         try:
             yield session
         finally:
             _session.reset(token)
             _give_back(session)
     except (OperationalError, bind.dialect.loaded_dbapi.OperationalError) as error:
-        raise _unavailable(getattr(error, "orig", error)) from error
+        raise _unavailable(getattr(error, "orig", error), session.ends) from error
 
 
 def _take(bind: Engine) -> _Session:
@@ -208,7 +213,7 @@ def _take(bind: Engine) -> _Session:
         session = _spare.pop()
     except IndexError:
         return _Session(bind)
-    session.bind = bind
+    session.bind, session.ends = bind, False
     return session
 
 
@@ -271,7 +276,7 @@ def ping() -> None:
         session.execute(text("SELECT 1"))
 
 
-def _unavailable(error: BaseException | None) -> Unavailable:
+def _unavailable(error: BaseException | None, ends: bool) -> Unavailable:
     reason = str(error).lower()
     telemetry.log("DATABASE_UNAVAILABLE", level="error", error=type(error).__name__)
     if "locked" in reason or "busy" in reason:
@@ -280,4 +285,10 @@ def _unavailable(error: BaseException | None) -> Unavailable:
         )
     if "full" in reason or "disk i/o" in reason or "no space" in reason:
         return Unavailable("The database's disk is full; nothing was stored.", retry_after_s=60)
+    if ends:
+        return Unavailable(
+            "The database went away while it stored this, and did not say whether it has. Look before you send it again; events and"
+            " labels may be sent again, since each counts once.",
+            retry_after_s=10,
+        )
     return Unavailable("The database does not answer; nothing was stored.", retry_after_s=10)

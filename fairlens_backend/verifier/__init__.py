@@ -2,5 +2,6 @@
 
 `bundle` reads a bundle line by line and says what is wrong; `runs` and `stretches` take many lines at a time where all is right, for
 `bundle_file`. `lines`, `entries` and `bodies` are what the lines say, `heads` the signatures, `audits` the chain of a model's audits;
-`verifier.stated_figures` and `stated_intervals` compute anew what audits state, over `kinds`, `spelling`, `numbers` and `tables` of many audits at once.
+`stated_figures` and `stated_intervals` compute anew what audits state, over `kinds`, `spelling`, `numbers` and `tables` of many audits
+at once.
 """

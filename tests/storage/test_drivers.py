@@ -94,7 +94,7 @@ def test_a_transaction_that_was_not_begun_is_an_error(postgresql: None) -> None:
 
 def test_a_connection_lost_under_way_is_unavailable(postgresql: None) -> None:
     """The server ends it between two statements: nothing was stored, and the next unit of work has another one."""
-    with pytest.raises(Unavailable), unit_of_work():
+    with pytest.raises(Unavailable, match="nothing was stored"), unit_of_work():
         driver = session.driver_connection()
         number = driver.info.backend_pid
         end_backend(number)
@@ -103,8 +103,8 @@ def test_a_connection_lost_under_way_is_unavailable(postgresql: None) -> None:
 
 
 def test_a_connection_lost_before_its_commit_is_unavailable(postgresql: None) -> None:
-    """It is told; a caller may not take the act for done."""
-    with pytest.raises(Unavailable), unit_of_work():
+    """It is told, and that nobody knows; a caller may neither take the act for done nor for undone."""
+    with pytest.raises(Unavailable, match="did not say whether"), unit_of_work():
         end_backend(session.driver_connection().info.backend_pid)
 
 
