@@ -90,7 +90,11 @@ class StretchReader:
         if not block.startswith(_START, following + LEAF_START):
             return start, None  # one that stands alone is read sooner as JSON than as columns
         rows, leaves, end, match = [], [], start, self._match
-        while found := match(block, end, after := block.find(b"\n", end) + 1):
+        while True:
+            after = block.find(b"\n", end) + 1  # 0 behind the last line, and nothing matches up to there
+            found = match(block, end, after)
+            if found is None:
+                break
             rows.append(found.groups())
             leaves.append(sha256(b"\x00" + block[end + LEAF_START : after - _END]).digest())
             end = after
