@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fairlens_backend import cli, ledger_keeper
+from fairlens_backend import cli, ledger_keeper, ledger_reader
 from fairlens_backend.storage import ledger, ledger_heads, migrate
 from fairlens_backend.storage.session import read_snapshot
 from tests.ledger_kit import at, audit, other
@@ -53,6 +53,11 @@ def test_a_packed_file_and_a_key_in_a_file(
         cli.main(["verify", str(file), "--key", str(keys), "--keep-head", str(head), "--format", "json"]) == 0
     )
     found = json.loads(capsys.readouterr().out)
+    keys.write_text(json.dumps({"status": "success", "data": ledger_reader.keys()}))
+    assert cli.main(["verify", str(file), "--key", str(keys)]) == 0
+    keys.write_text('{"status": "success", "data": null}')
+    assert cli.main(["verify", str(file), "--key", str(keys)]) == 2
+    assert "is not a public key" in capsys.readouterr().err
     assert found["ok"] and found["audits"] == 7 and found["header"]["model"] == "hiring"
     with read_snapshot():
         newest = ledger_heads.newest()

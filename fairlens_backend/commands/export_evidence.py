@@ -7,6 +7,7 @@ wrong; standard error says which.
 
 import argparse
 import gzip
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def _size_of(path: Path) -> int:
 
 
 def key_texts(given: str) -> list[str]:
-    """The key itself, or those in a file of that name, one a line."""
+    """The key itself, or those in a file of that name: one a line, or the answer of GET /v1/ledger/key as it came."""
     path = Path(given)
     try:
         is_file = path.is_file()
@@ -115,9 +116,11 @@ def key_texts(given: str) -> list[str]:
         is_file = False
     if not is_file:
         return [given]
-    return [
-        line for line in read_bytes(path, "--key").decode("utf-8", "replace").splitlines() if line.strip()
-    ]
+    text = read_bytes(path, "--key").decode("utf-8", "replace")
+    try:
+        return [str(one["key"]) for one in json.loads(text)["data"]["keys"]]
+    except (ValueError, LookupError, TypeError):
+        return [line for line in text.splitlines() if line.strip()]
 
 
 def read_bytes(path: Path, option: str) -> bytes:

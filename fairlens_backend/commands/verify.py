@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="PUB",
-        help="the ledger's public key, or a file with it; may be repeated",
+        help="the ledger's public key, or a file with it or with the answer of GET /v1/ledger/key; may be repeated",
     )
     add(
         "--head",
