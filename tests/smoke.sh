@@ -34,6 +34,7 @@ until answers "http://127.0.0.1:$port/api/health"; do
 done
 healthy=$((SECONDS - began))
 answers "http://127.0.0.1:$port/api/health?ready=1" || fail "alive, but not ready"
+(cd / && "$work/project/.venv/bin/fairlens" --version >/dev/null) || fail "the command fairlens does not run"
 
 kill -TERM "$runner"
 wait "$runner" 2>/dev/null || true

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -261,3 +262,23 @@ def test_a_favourable_label_that_never_occurs_is_said(tmp_path, capsys):
     """A slip among several labels would lower every rate without a word."""
     cli.main(arguments(write(tmp_path / "a.csv", 100, 100), "--favourable", "Granted"))
     assert "Favourable, and in no row: 'Granted'." in capsys.readouterr().out
+
+
+def test_the_command_of_a_checkout_runs_from_any_folder(tmp_path: Path) -> None:
+    """As `tools/install.sh` makes it, in a folder with a quote and a space in its name, for the code of its own checkout."""
+    root = tmp_path / "it's here"
+    (root / "tools").mkdir(parents=True)
+    (root / "fairlens_backend").mkdir()
+    (root / "fairlens_backend" / "__init__.py").touch()
+    (root / "fairlens_backend" / "cli.py").write_text(
+        "import sys\n\ndef main(): return print(sys.argv[1:])\n"
+    )
+    shutil.copy(Path(cli.__file__).parent.parent / "tools" / "install.sh", root / "tools")
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (root / "requirements.lock").touch()
+    (root / ".venv" / ".installed-runtime").touch()
+    subprocess.run(["bash", str(root / "tools" / "install.sh"), "runtime"], check=True)
+    made = [root / ".venv" / "bin" / "fairlens", "verify", "a file's name"]
+    said = subprocess.run(made, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout == "['verify', \"a file's name\"]\n"

@@ -15,6 +15,18 @@ stamp=$venv/.installed-$set_name
 
 fail() { printf 'FairLens: %s\n' "$1" >&2; exit 1; }
 
+# The command `fairlens`, as the installed package has it, for the code of this folder.
+write_command() {
+    local root
+    root=$(printf %s "$PWD" | sed "s/'/'\\\\''/g")
+    cat >"$venv/bin/fairlens" <<COMMAND
+#!/bin/sh
+exec "\$(dirname -- "\$0")/python" -I -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); from fairlens_backend.cli import main; sys.exit(main())' '$root' "\$@"
+COMMAND
+    chmod +x "$venv/bin/fairlens"
+}
+[ ! -x "$venv/bin/python" ] || [ -x "$venv/bin/fairlens" ] || write_command # a folder from before there was one
+
 # The stamp is a copy of the lock: equal bytes mean that nothing has to be done. The dev set contains the runtime set.
 if [ -x "$venv/bin/python" ] && cmp -s "$lock" "$stamp"; then exit 0; fi
 if [ "$set_name" = runtime ] && [ -x "$venv/bin/python" ] && cmp -s requirements-dev.lock "$venv/.installed-dev"; then exit 0; fi
@@ -47,5 +59,6 @@ else
         || fail "pip could not install $lock; the lines above say why (is the package index reachable?)"
     "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null || true # some packages ship templates that are not Python
 fi
+write_command
 cp "$lock" "$stamp"
 echo "FairLens: installed in $((SECONDS - started)) s"
