@@ -36,6 +36,8 @@ PURPOSE_TOKENS = b"fairlens personal tokens v1"
 
 MARK = "k"
 END = "."
+MAX_DIGITS = 19
+"""of a key's number: a token is whatever somebody put into the database"""
 MAX_TOKEN_KEYS = 10_000
 TOKEN_KEY_S = 60.0
 """after which a token key is read anew: one that another worker has retired leaves this one's memory by then"""
@@ -122,7 +124,7 @@ def gone_key(token: str) -> str | None:
     """The mark of the data key that a token names and that is no longer there, as after a loss of the master key; None else."""
     mark, end, _ = token.partition(END)
     number = mark.removeprefix(MARK)
-    if not end or not (number.isascii() and number.isdigit()):
+    if not end or not (number.isascii() and number.isdigit()) or len(number) > MAX_DIGITS:
         return None
     with read_snapshot():
         there = [row.id for row in keys.newest_first()]

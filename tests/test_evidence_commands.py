@@ -55,9 +55,10 @@ def test_a_packed_file_and_a_key_in_a_file(
     found = json.loads(capsys.readouterr().out)
     keys.write_text(json.dumps({"status": "success", "data": ledger_reader.keys()}))
     assert cli.main(["verify", str(file), "--key", str(keys)]) == 0
-    keys.write_text('{"status": "success", "data": null}')
-    assert cli.main(["verify", str(file), "--key", str(keys)]) == 2
-    assert "is not a public key" in capsys.readouterr().err
+    for odd in ('{"status": "success", "data": null}', "[" * 100_000):
+        keys.write_text(odd)
+        assert cli.main(["verify", str(file), "--key", str(keys)]) == 2
+        assert "is not a public key" in capsys.readouterr().err
     assert found["ok"] and found["audits"] == 7 and found["header"]["model"] == "hiring"
     with read_snapshot():
         newest = ledger_heads.newest()

@@ -212,7 +212,7 @@ def test_an_alert_text_whose_key_was_given_up_is_not_called_altered(
     assert "EVIDENCE_DAMAGED" not in capsys.readouterr().out
     kit.sql("UPDATE fairness_checks SET model = 'other' WHERE seq = 2")
     assert "Altered: the row" in compliance_logger.verify_record("rec-2", TENANT)["message"]
-    for token in (f"k{number + 1}.gAAAA", "k.gAAAA", "k1", f"k{number}.gAAAA"):
+    for token in (f"k{number + 1}.gAAAA", "k.gAAAA", "k1", f"k{number}.gAAAA", "k" + "1" * 5000 + ".gAAAA"):
         kit.sql("UPDATE fairness_checks SET encrypted_alert = :token WHERE seq = 2", token=token)
         assert "the encrypted alert text:" in compliance_logger.verify_record("rec-2", TENANT)["message"]
 

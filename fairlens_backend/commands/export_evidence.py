@@ -119,7 +119,7 @@ def key_texts(given: str) -> list[str]:
     text = read_bytes(path, "--key").decode("utf-8", "replace")
     try:
         return [str(one["key"]) for one in json.loads(text)["data"]["keys"]]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return [line for line in text.splitlines() if line.strip()]
 
 
