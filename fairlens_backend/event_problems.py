@@ -43,6 +43,7 @@ def malformed(error: Exception, expected: str = "JSON") -> MalformedInput:
     """The refusal of bytes that are no JSON, such as one event a line."""
     said = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
     said = "it is nested too deeply" if isinstance(error, RecursionError) else said
+    said = "it is empty or cut off" if "truncated" in said else said  # msgspec's word for both
     asked = "" if expected == "JSON" else f" Expected was {expected}."
     return MalformedInput(f"The body is not JSON: {said}.{asked}", expected=expected)
 

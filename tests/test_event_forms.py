@@ -50,3 +50,11 @@ def test_one_event_a_line() -> None:
     with pytest.raises(MalformedInput, match="The body is not JSON") as refused:
         prediction_ingest.ingest(SENDER, lines.encode(), NOW)
     assert FORMS in refused.value.message
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b'{"event_id": "a"'])
+def test_a_body_that_ends_too_early(body: bytes) -> None:
+    """Nothing at all, or the beginning of something: said in words."""
+    for take in (prediction_ingest.ingest, prediction_ingest.add_labels):
+        with pytest.raises(MalformedInput, match="empty or cut off"):
+            take(SENDER, body, NOW)
