@@ -25,7 +25,8 @@ exec "\$(dirname -- "\$0")/python" -I -c 'import sys; sys.path.insert(0, sys.arg
 COMMAND
     chmod +x "$venv/bin/fairlens"
 }
-[ ! -x "$venv/bin/python" ] || [ -x "$venv/bin/fairlens" ] || write_command # a folder from before there was one
+# A folder from before there was one; a finished one may be read-only.
+if [ -x "$venv/bin/python" ] && [ ! -x "$venv/bin/fairlens" ] && [ -w "$venv/bin" ]; then write_command; fi
 
 # The stamp is a copy of the lock: equal bytes mean that nothing has to be done. The dev set contains the runtime set.
 if [ -x "$venv/bin/python" ] && cmp -s "$lock" "$stamp"; then exit 0; fi
