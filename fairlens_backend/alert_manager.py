@@ -155,9 +155,8 @@ def _take(
         )
     elif kind == "reopened":
         alert.times_opened, alert.breaches = alert.times_opened + 1, 0
-        if (
-            life.state != "silenced"
-        ):  # in silence it goes on speaking for the others of its gap, and says nothing
+        # In silence it goes on speaking for the others of its gap, and says nothing.
+        if life.state != "silenced":
             alert.announced_at = None
     for name, value in step.facts().items():
         setattr(alert, name, value)
